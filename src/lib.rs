@@ -1,0 +1,1 @@
+//! Rematerialization planning.
