@@ -1,1 +1,7 @@
-//! Planners.
+//! Rematerialization planners, the peak predictor they share, and an independent checker.
+//!
+//! Nothing here reads or writes files: graphs come from `remat-graphs`, plans go out as values.
+
+pub mod plan;
+
+pub use plan::{Plan, PlanError, Regions, Segment};
