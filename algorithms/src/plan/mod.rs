@@ -2,7 +2,7 @@
 
 mod regions;
 
-pub use regions::{PlanError, Region, Regions};
+pub use regions::{DEPTH_LIMIT, PlanError, PlanErrorKind, Region, Regions};
 
 use serde::{Deserialize, Serialize};
 

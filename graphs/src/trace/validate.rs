@@ -187,7 +187,7 @@ impl Validator<'_> {
             };
             match self.written[s as usize] {
                 Written::Forward | Written::Backward => {
-                    self.faults.add(place, || format!("storage {s} is written twice"))
+                    self.faults.add(place, || format!("storage {s} is written twice"));
                 }
                 _ if !fits => {
                     let pass = if pass == Written::Forward { "forward" } else { "backward" };
