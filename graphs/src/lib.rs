@@ -8,10 +8,12 @@ pub mod cuts;
 mod graph;
 mod nodes;
 pub mod read;
+mod reduce;
 pub mod trace;
 
 pub use chain::{Chain, Layer};
 pub use graph::Graph;
 pub use nodes::Node;
 pub use read::{Document, LoadError, Source};
+pub use reduce::ChainOfGraph;
 pub use trace::{BackwardKernel, Kernel, ModuleCall, Operator, Storage, StorageKind, Trace};
