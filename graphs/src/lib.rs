@@ -9,6 +9,7 @@ mod graph;
 mod nodes;
 pub mod read;
 mod reduce;
+pub mod synthetic;
 pub mod trace;
 pub mod zoo;
 
