@@ -92,7 +92,9 @@ fn tiny_graphs_cover_the_odd_features() {
         let mut savers = vec![0; trace.storages.len()];
         for o in &trace.operators {
             let saved: BTreeSet<u32> = o.saves.iter().map(|s| s.0).collect();
-            saved.iter().for_each(|&s| savers[s as usize] += 1);
+            for &s in &saved {
+                savers[s as usize] += 1;
+            }
         }
         see(
             "saved twice",
