@@ -1,6 +1,6 @@
 //! Synthetic training steps of any size, seeded and the same on every platform.
 //!
-//! [`networks`] imitates real architectures, [`random`] mixes every feature of the format into small or large graphs.
+//! [`networks`] imitates real architectures, [`mod@random`] mixes every feature of the format into small or large graphs.
 //! All of them record a forward pass with a [`Recorder`], which derives saves, gradients, their lifetimes and the
 //! backward pass as autograd would; so they make only valid steps. The same functions serve property tests, fuzz targets
 //! ([`Choices::from_bytes`]) and benches.
