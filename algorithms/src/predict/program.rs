@@ -124,9 +124,10 @@ impl<'g> Program<'g> {
         let mut last_kernel: Vec<(u32, u32)> = Vec::new();
         let mut returns: Vec<u32> = Vec::new();
         for (k, kernel) in operator.kernels.iter().enumerate() {
-            let is_cast = graph.trace().autocast.is_some()
-                && kernel.op.starts_with("_to_copy")
-                && kernel.reads.iter().all(|&s| graph.producer(s) != Some(o));
+            // The loss is a function of several calls: a cast of the logits is an argument of the next one.
+            let is_cast = kernel.op.starts_with("_to_copy")
+                && (o == graph.loss()
+                    || graph.trace().autocast.is_some() && kernel.reads.iter().all(|&s| graph.producer(s) != Some(o)));
             for &s in kernel.reads.iter().chain(&kernel.mutates).chain(&kernel.writes) {
                 if !is_activation(s) || self.is_cached_cast[s as usize] || self.held_by_caller.contains(&s) {
                     continue;

@@ -4,7 +4,7 @@
 //! selective region for what it keeps. It is released when the count falls to zero. A recomputation makes new
 //! instances: instance level 0 is the forward pass, level `d` a recomputation of a region of depth `d`.
 
-use remat_graphs::Node;
+use remat_graphs::{Node, StorageKind};
 
 use super::program::Program;
 use crate::plan::Regions;
@@ -86,6 +86,8 @@ pub struct Scratch {
 #[derive(Debug, Clone, Default)]
 struct RegionPlan {
     inputs: Vec<u32>,
+    /// Is anything handed in, the model's own inputs included? Then starting the region saves something.
+    takes_tensors: bool,
     has_saves: bool,
     stop: Option<Stop>,
     last_node: Option<u32>,
@@ -186,6 +188,7 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
                 for kernel in &graph.operators()[o as usize].kernels {
                     for &s in kernel.reads.iter().chain(&kernel.mutates) {
                         let before = graph.producer(s).is_some_and(|p| p < region.start);
+                        plan.takes_tensors |= before || graph.kind(s) == StorageKind::Input;
                         if before && !program.is_cached_cast[s as usize] {
                             plan.inputs.push(s);
                         }
@@ -198,7 +201,10 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
             }
             plan.inputs.sort_unstable();
             plan.inputs.dedup();
-            for &inner in &region.inner {
+        }
+        for (i, region) in self.regions.all.iter().enumerate() {
+            for &inner in region.inner.iter().filter(|&&r| self.plans[r as usize].takes_tensors).collect::<Vec<_>>() {
+                let plan = &mut self.plans[i];
                 let operator = self.regions.all[inner as usize].start;
                 plan.stop = plan.stop.max(Some(Stop { operator, kernels: 0, at_inner: true }));
             }
@@ -345,9 +351,16 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
                     self.recompute_for(of);
                 }
             }
-            self.kernels(node.start, node.release);
+            // A recomputed tensor is held by the formula alone, a saved one until its gradients are reduced.
+            let in_region = node.of.is_some_and(|of| self.s.region_of[of as usize].is_some());
+            let saved_end = if in_region { node.formula_end } else { node.release };
+            self.kernels(node.start, saved_end);
             if let Some(of) = node.of {
-                self.release_node(n as u32, of, node);
+                self.release_saved(of, node);
+            }
+            self.kernels(saved_end, node.release);
+            if let Some(of) = node.of {
+                self.node_done(n as u32, of);
             }
             self.kernels(node.release, node.end);
         }
@@ -379,7 +392,7 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
         }
     }
 
-    fn release_node(&mut self, n: u32, of: u32, node: &Node) {
+    fn release_saved(&mut self, of: u32, node: &Node) {
         let region = self.s.region_of[of as usize];
         if self.is_recomputed(region) {
             for &s in node.frees.iter().filter(|&&s| self.program.graph.producer(s).is_some()) {
@@ -387,10 +400,13 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
                 self.unhold(s, level);
             }
         }
+    }
+
+    fn node_done(&mut self, n: u32, of: u32) {
         if self.program.last_node[of as usize] == Some(n) {
             self.s.done[of as usize] = true;
         }
-        let mut region = region;
+        let mut region = self.s.region_of[of as usize];
         while let Some(r) = region {
             if self.plans[r as usize].last_node == Some(n) {
                 self.finish(r);
