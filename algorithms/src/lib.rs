@@ -3,5 +3,6 @@
 //! Nothing here reads or writes files: graphs come from `remat-graphs`, plans go out as values.
 
 pub mod plan;
+pub mod predict;
 
 pub use plan::{Plan, PlanError, Regions, Segment};
