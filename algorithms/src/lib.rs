@@ -2,6 +2,8 @@
 //!
 //! Nothing here reads or writes files: graphs come from `remat-graphs`, plans go out as values.
 
+pub mod cost;
+pub mod interval;
 pub mod plan;
 pub mod predict;
 
