@@ -1,0 +1,247 @@
+//! The least conservative peak of a chain.
+//!
+//! # One bound at a time
+//! Fix a bound `B` on the sum of every run of layers that are not checkpointed. The least that must then be kept is a
+//! shortest path over layers `1 ..= n` (0 is a source and `n + 1` a sink, both of size 0):
+//!
+//! ```text
+//! g(0) = 0;   g(j) = d_j + min { g(i) : i < j, d_{i+1} + .. + d_{j-1} <= B };   h(B) = g(n+1)
+//! ```
+//!
+//! As `j` rises, the admissible `i` form a window whose two ends only move up: a sliding minimum gives `h(B)` in O(n).
+//! The least peak is `min_B h(B) + B`, and only sums of consecutive layers matter as `B`. There are O(n^2) of them: O(n^3).
+//!
+//! # Exact skipping
+//! `h` falls as `B` grows. So for any `B` in an open interval `(lo, hi)`, `h(B) + B >= h(hi) + lo + 1`, and
+//! nothing below `best - h(hi)` means nothing at all. Also, the path found for `B` has a widest run `w <= B`, and `h` is
+//! constant on `[w, B]`. The search keeps the intervals that can still hold something better, takes those with the
+//! smallest bounds first, evaluates each at a sum near the middle of what is left of it, and splits it there:
+//!
+//! ```text
+//! lo            w ===== B              best - h(hi)        hi
+//! (-- left part --)     (-- right part --)   (-- skipped --)
+//! ```
+//!
+//! No sum is evaluated twice and the sums are found in O(n) each by walking two indices over the prefix sums, so the
+//! worst case stays O(n^3) and the table of all sums is never made. On real chains some hundreds of evaluations suffice.
+//!
+//! # Parallel, with one result
+//! Intervals are evaluated in rounds of up to [`ROUND`], in parallel. What a round knows, and the order in
+//! which its results are merged, do not depend on the number of threads; nor do the result and the counters.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rayon::prelude::*;
+
+use super::window::Window;
+use super::{ChainError, ChainSolution, check};
+use crate::plan::Stats;
+
+/// Intervals evaluated per round. Fixed, so that the search is the same on any machine.
+pub const ROUND: usize = 32;
+
+/// The checkpoints with the least [conservative](super::objective::conservative) peak.
+///
+/// Of the bounds that reach the least peak among those evaluated, the smallest is taken; of equally cheap paths, the one whose
+/// last run is shortest at every step.
+///
+/// # Arguments
+/// * `sizes`: bytes that each layer leaves behind, in order of execution.
+///
+/// # Returns
+/// The checkpoints, any set of layers; the least peak in bytes; in the stats, `evaluations` counts the bounds `B` that
+/// were evaluated and `states` the labels `g(j)` that were set. All of it is independent of the number of threads.
+///
+/// # Errors
+/// [`ChainError`], if the chain is empty, too long or too large.
+///
+/// # Complexity
+/// Time O(n e), memory O(n t + e), where n is the number of layers, t of threads, and e of the bounds evaluated: at most
+/// n (n+1) / 2, that is O(n^3), and in practice a small part of it.
+///
+/// # Example
+/// ```
+/// use remat_algorithms::chain::cubic;
+/// let plan = cubic(&[3, 1, 3, 3, 1, 3])?;
+/// assert_eq!(plan.checkpoints, [1, 3, 4]);
+/// assert_eq!(plan.peak, 5 + 3);
+/// # Ok::<(), remat_algorithms::chain::ChainError>(())
+/// ```
+///
+/// # Reference
+/// Objective and program: Hong, Tsai, Wang, Liu, Wu, arXiv 2502.12499 (JPDC 2025).
+pub fn cubic(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
+    let total = check(sizes)?;
+    let mut prefix = Vec::with_capacity(sizes.len() + 1);
+    let mut sum = 0;
+    prefix.push(0);
+    prefix.extend(sizes.iter().map(|&d| {
+        sum += d;
+        sum
+    }));
+    let problem = Bounded { sizes, prefix };
+
+    let mut scratch = problem.scratch();
+    let all_kept = problem.shortest(0, &mut scratch);
+    let mut evaluations = 1;
+    // Keeping nothing is the other end: bound `total`, h = 0.
+    let mut best = Best { peak: total, bound: total };
+    best.offer(&all_kept);
+    let mut open = BinaryHeap::new();
+    push(&mut open, &best, Interval { lo: 0, hi: total, kept_at_hi: 0 });
+    let mut round = Vec::with_capacity(ROUND);
+    while !open.is_empty() {
+        round.clear();
+        while round.len() < ROUND
+            && let Some(Reverse((lower, lo, hi, kept_at_hi))) = open.pop()
+        {
+            if lower >= best.peak {
+                open.clear();
+                break;
+            }
+            round.push(Interval { lo, hi: hi.min(best.peak - kept_at_hi), kept_at_hi });
+        }
+        let results: Vec<Option<Path>> = round
+            .par_iter()
+            .map_init(|| problem.scratch(), |scratch, it| problem.split(it).map(|b| problem.shortest(b, scratch)))
+            .collect();
+        for (it, path) in round.iter().zip(&results) {
+            let Some(path) = path else { continue };
+            evaluations += 1;
+            best.offer(path);
+            push(&mut open, &best, Interval { lo: it.lo, hi: path.widest, kept_at_hi: path.kept });
+            push(&mut open, &best, Interval { lo: path.bound, ..*it });
+        }
+    }
+
+    problem.shortest(best.bound, &mut scratch);
+    let stats = Stats { states: evaluations * (sizes.len() as u64 + 1), evaluations, seconds: 0.0 };
+    Ok(ChainSolution { checkpoints: problem.checkpoints(&scratch), peak: best.peak, stats })
+}
+
+/// Bounds strictly between `lo` and `hi` that are still to be looked at.
+#[derive(Debug, Clone, Copy)]
+struct Interval {
+    lo: u64,
+    hi: u64,
+    /// A lower bound of `h` in the interval: its value at `hi` or above.
+    kept_at_hi: u64,
+}
+
+/// Open intervals, by least peak they might hold, then by position: a total order.
+type Open = BinaryHeap<Reverse<(u64, u64, u64, u64)>>;
+
+fn push(open: &mut Open, best: &Best, it: Interval) {
+    let lower = it.kept_at_hi + it.lo + 1;
+    if it.lo + 1 < it.hi && lower < best.peak {
+        open.push(Reverse((lower, it.lo, it.hi, it.kept_at_hi)));
+    }
+}
+
+/// The best bound so far.
+struct Best {
+    peak: u64,
+    bound: u64,
+}
+
+impl Best {
+    fn offer(&mut self, path: &Path) {
+        let peak = path.kept + path.widest;
+        if (peak, path.widest) < (self.peak, self.bound) {
+            *self = Self { peak, bound: path.widest };
+        }
+    }
+}
+
+/// What the shortest path for one bound costs.
+struct Path {
+    bound: u64,
+    /// `h(bound)`.
+    kept: u64,
+    /// Largest sum of a run that the path leaves out, at most the bound.
+    widest: u64,
+}
+
+/// The problem with a bound on runs. Layers count from 1 here.
+struct Bounded<'a> {
+    sizes: &'a [u64],
+    /// `prefix[i] = d_1 + .. + d_i`.
+    prefix: Vec<u64>,
+}
+
+/// Memory of one evaluation, for reuse.
+struct Scratch {
+    kept: Vec<u64>,
+    parent: Vec<u32>,
+    window: Window,
+}
+
+impl Bounded<'_> {
+    fn scratch(&self) -> Scratch {
+        let labels = self.sizes.len() + 2;
+        Scratch { kept: vec![0; labels], parent: vec![0; labels], window: Window::with_capacity(labels) }
+    }
+
+    /// Evaluates `h(bound)`; the path stays in `scratch.parent`.
+    fn shortest(&self, bound: u64, scratch: &mut Scratch) -> Path {
+        let Scratch { kept, parent, window } = scratch;
+        let sink = self.sizes.len() + 1;
+        window.clear();
+        let mut first = 0;
+        for j in 1..=sink {
+            let new = kept[j - 1];
+            // Of equal labels the later one stays: it is admissible for longer.
+            window.push(j as u32 - 1, |i| kept[i as usize] >= new);
+            // `i = j - 1` leaves out nothing, so this ends before `j`.
+            while self.prefix[j - 1] - self.prefix[first] > bound {
+                first += 1;
+            }
+            while window.oldest().is_some_and(|i| (i as usize) < first) {
+                window.pop_oldest();
+            }
+            let i = window.oldest().unwrap_or(j as u32 - 1);
+            kept[j] = kept[i as usize] + if j < sink { self.sizes[j - 1] } else { 0 };
+            parent[j] = i;
+        }
+        let mut widest = 0;
+        let mut j = sink;
+        while j > 0 {
+            let i = parent[j] as usize;
+            widest = widest.max(self.prefix[j - 1] - self.prefix[i]);
+            j = i;
+        }
+        Path { bound, kept: kept[sink], widest }
+    }
+
+    /// The layers, from 0, on the path in `scratch`.
+    fn checkpoints(&self, scratch: &Scratch) -> Vec<u32> {
+        let mut layers = Vec::new();
+        let mut j = scratch.parent[self.sizes.len() + 1];
+        while j > 0 {
+            layers.push(j - 1);
+            j = scratch.parent[j as usize];
+        }
+        layers.reverse();
+        layers
+    }
+
+    /// A sum of consecutive layers inside the interval, near its middle: the largest up to it, else the smallest above.
+    /// O(n).
+    fn split(&self, it: &Interval) -> Option<u64> {
+        let middle = it.lo + (it.hi - it.lo) / 2;
+        let (mut below, mut above) = (0, u64::MAX);
+        let mut first = 0;
+        for (j, &end) in self.prefix.iter().enumerate().skip(1) {
+            while first < j && end - self.prefix[first] > middle {
+                first += 1;
+            }
+            below = below.max(end - self.prefix[first]);
+            if first > 0 {
+                above = above.min(end - self.prefix[first - 1]);
+            }
+        }
+        let sum = if below > it.lo { below } else { above };
+        (it.lo < sum && sum < it.hi).then_some(sum)
+    }
+}
