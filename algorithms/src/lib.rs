@@ -4,5 +4,6 @@
 
 pub mod chain;
 pub mod plan;
+pub mod predict;
 
 pub use plan::{Plan, PlanError, Regions, Segment};
