@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{assert_layers, brute_force, chains, long_chain};
+use common::{assert_layers, brute_force, cases, chains, long_chain};
 use proptest::prelude::*;
 use remat_algorithms::chain::objective::conservative;
 use remat_algorithms::chain::{ChainError, ChainSolution, cubic};
@@ -52,7 +52,7 @@ fn plan(sizes: &[u64]) -> ChainSolution {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
     #[test]
     fn equals_brute_force(sizes in chains(1..=9)) {
         prop_assert_eq!(plan(&sizes).peak, brute_force(&sizes, conservative));
@@ -60,7 +60,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
     #[test]
     fn equals_brute_force_up_to_12(sizes in chains(10..=12)) {
         prop_assert_eq!(plan(&sizes).peak, brute_force(&sizes, conservative));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_layers, brute_force, chains, long_chain};
+use common::{assert_layers, brute_force, cases, chains, long_chain};
 use proptest::prelude::*;
 use remat_algorithms::chain::linear::STEPS_PER_LAYER;
 use remat_algorithms::chain::objective::{conservative, stepwise, stepwise_run, traced, traced_run};
@@ -38,7 +38,7 @@ fn least_stepwise(sizes: &[u64]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(cases(4000))]
     #[test]
     fn equals_brute_force(sizes in chains(1..=9)) {
         prop_assert_eq!(least_traced(&sizes), brute_force(&sizes, traced));
@@ -47,7 +47,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
     #[test]
     fn equals_brute_force_up_to_12(sizes in chains(10..=12)) {
         prop_assert_eq!(least_traced(&sizes), brute_force(&sizes, traced));

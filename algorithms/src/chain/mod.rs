@@ -19,10 +19,12 @@
 pub mod cubic;
 pub mod linear;
 pub mod objective;
+pub mod segments;
 mod window;
 
 pub use cubic::cubic;
 pub use linear::{linear, linear_stepwise};
+pub use segments::segments;
 
 use crate::plan::Stats;
 

@@ -3,6 +3,11 @@
 
 use proptest::prelude::*;
 
+/// `cases` random cases per property; failures are reported, not written to files.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Chains of `layers` layers: sizes drawn from a small range (repeats, zeros), a large one, or mixed.
 pub(crate) fn chains(layers: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<u64>> {
     let size = prop_oneof![3 => 0u64..4, 3 => 0u64..30, 2 => 0u64..1_000_000, 1 => Just(0), 1 => 1u64 << 40..1 << 41];
