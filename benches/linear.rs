@@ -17,9 +17,8 @@ fn benches(c: &mut Criterion) {
         group.throughput(Throughput::Elements(n as u64));
         let random = sizes::random(n);
         group.bench_with_input(BenchmarkId::new("traced", n), &random, |b, s| b.iter(|| linear(black_box(s))));
-        group.bench_with_input(BenchmarkId::new("stepwise", n), &random, |b, s| {
-            b.iter(|| linear_stepwise(black_box(s)))
-        });
+        let id = BenchmarkId::new("stepwise", n);
+        group.bench_with_input(id, &random, |b, s| b.iter(|| linear_stepwise(black_box(s))));
     }
     group.finish();
 }

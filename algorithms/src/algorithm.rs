@@ -10,7 +10,7 @@ use std::time::Instant;
 use remat_graphs::{Chain, ChainOfGraph, Graph};
 
 use crate::baselines;
-use crate::chain::{self, ChainError, ChainSolution};
+use crate::chain::{self, ChainError, ChainSolution, Layers};
 use crate::plan::{Objective, Segment, Stats, Status};
 
 /// What is to be planned.
@@ -268,16 +268,16 @@ struct ChainPlanner {
 }
 
 impl ChainPlanner {
-    fn solve(&self, sizes: &[u64]) -> Result<ChainSolution, ChainError> {
+    fn solve(&self, layers: Layers<'_>) -> Result<ChainSolution, ChainError> {
         match self.algorithm {
-            Algorithm::None => baselines::none(sizes),
-            Algorithm::Every => baselines::every(sizes),
-            Algorithm::Sqrt => baselines::sqrt(sizes),
-            Algorithm::Uniform(k) => baselines::uniform(sizes, k),
-            Algorithm::Chen => baselines::chen(sizes),
-            Algorithm::Cubic => chain::cubic(sizes),
-            Algorithm::Linear => chain::linear(sizes),
-            Algorithm::LinearX => chain::linear_stepwise(sizes),
+            Algorithm::None => baselines::none(layers),
+            Algorithm::Every => baselines::every(layers),
+            Algorithm::Sqrt => baselines::sqrt(layers),
+            Algorithm::Uniform(k) => baselines::uniform(layers, k),
+            Algorithm::Chen => baselines::chen(layers),
+            Algorithm::Cubic => chain::cubic(layers),
+            Algorithm::Linear => chain::linear(layers),
+            Algorithm::LinearX => chain::linear_stepwise(layers),
         }
     }
 
@@ -295,14 +295,15 @@ impl Planner for ChainPlanner {
         }
         let (solved, decision, status) = match request.problem {
             Problem::Chain(chain) => {
-                let mut solved = self.solve(&chain.sizes())?;
+                let mut solved = self.solve((&chain.sizes()).into())?;
                 let status = if self.is_exact() { Status::Optimal } else { Status::Feasible };
                 let checkpoints = std::mem::take(&mut solved.checkpoints);
                 (solved, Decision::Checkpoints(checkpoints), status)
             }
             Problem::Graph(graph) => {
                 let reduced = ChainOfGraph::of(graph);
-                let solved = self.solve(&reduced.chain.sizes())?;
+                let tape = reduced.chain.sizes();
+                let solved = self.solve(Layers::new(&tape, &reduced.handed_on)?)?;
                 let segments = match algorithm {
                     Algorithm::None => Vec::new(),
                     _ => chain::segments(graph, &reduced, &solved.checkpoints),

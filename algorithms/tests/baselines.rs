@@ -1,15 +1,15 @@
 //! Baselines keep to their definitions and never beat what is proven optimal.
 
-mod common;
+mod chains;
 
 use std::num::NonZeroU32;
 
-use common::{assert_layers, cases, chains, long_chain};
+use chains::{assert_layers, cases, chains, long_chain};
 use proptest::prelude::*;
 use remat_algorithms::baselines::chen::divide;
 use remat_algorithms::baselines::{chen, every, none, sqrt, uniform};
 use remat_algorithms::chain::objective::conservative;
-use remat_algorithms::chain::{ChainError, cubic};
+use remat_algorithms::chain::{ChainError, Layers, cubic};
 
 proptest! {
     #![proptest_config(cases(300))]
@@ -63,6 +63,18 @@ proptest! {
         let lengths: Vec<u32> = ends.windows(2).map(|w| w[1] - w[0]).collect();
         prop_assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= 1);
     }
+}
+
+#[test]
+fn blocks_are_charged_their_outputs() {
+    let (tape, output) = ([10; 8], [1; 8]);
+    let layers = Layers::new(&tape, &output).unwrap();
+    assert_eq!(none(layers).unwrap().peak, 80);
+    assert_eq!(every(layers).unwrap().peak, 8 + 9);
+    assert_eq!(chen(layers).unwrap().peak, 8 + 9);
+    assert_eq!(cubic(layers).unwrap().peak, 8 + 9);
+    assert_eq!(Layers::new(&tape, &output[1..]), Err(ChainError::Lengths { tape: 8, output: 7 }));
+    assert_eq!(Layers::new(&[3, 3], &[3, 4]), Err(ChainError::Output { layer: 1 }));
 }
 
 #[test]

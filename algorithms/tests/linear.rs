@@ -1,40 +1,46 @@
 //! The linear planner against all subsets, and against its recurrence in quadratic time.
 
-mod common;
+mod chains;
 
-use common::{assert_layers, brute_force, cases, chains, long_chain};
+use chains::{assert_layers, blocks, brute_force, cases, chains, long_chain};
 use proptest::prelude::*;
 use remat_algorithms::chain::linear::STEPS_PER_LAYER;
 use remat_algorithms::chain::objective::{conservative, stepwise, stepwise_run, traced, traced_run};
-use remat_algorithms::chain::{ChainError, ChainSolution, linear, linear_stepwise};
+use remat_algorithms::chain::{ChainError, ChainSolution, Layers, linear, linear_stepwise};
 
 /// `M(0)` as the recurrence stands.
-fn recurrence(sizes: &[u64], run: impl Fn(&[u64], usize, usize) -> u64) -> u64 {
-    let n = sizes.len();
+fn recurrence<'a>(layers: impl Into<Layers<'a>>, run: impl Fn(&Layers<'_>, usize, usize) -> u64) -> u64 {
+    let layers = layers.into();
+    let n = layers.len();
     let mut m = vec![0; n];
-    m[n - 1] = sizes[n - 1];
+    m[n - 1] = layers.output()[n - 1];
     for i in (0..n - 1).rev() {
-        m[i] = sizes[i] + (i + 1..n).map(|j| m[j].max(run(sizes, i, j))).min().unwrap();
+        m[i] = layers.output()[i] + (i + 1..n).map(|j| m[j].max(run(&layers, i, j))).min().unwrap();
     }
     m[0]
 }
 
-fn check(sizes: &[u64], plan: &ChainSolution, objective: fn(&[u64], &[u32]) -> u64) -> u64 {
-    assert_layers(sizes, &plan.checkpoints);
+type Objective = fn(Layers<'_>, &[u32]) -> u64;
+
+fn check(layers: Layers<'_>, plan: &ChainSolution, objective: Objective) -> u64 {
+    let n = layers.len() as u64;
+    assert_layers(layers.tape(), &plan.checkpoints);
     assert_eq!(plan.checkpoints.first(), Some(&0));
-    assert_eq!(plan.checkpoints.last(), Some(&(sizes.len() as u32 - 1)));
-    assert_eq!(objective(sizes, &plan.checkpoints), plan.peak, "{sizes:?} {:?}", plan.checkpoints);
-    assert!(plan.stats.evaluations <= STEPS_PER_LAYER * sizes.len() as u64, "{} steps", plan.stats.evaluations);
-    assert_eq!(plan.stats.states, sizes.len() as u64);
+    assert_eq!(plan.checkpoints.last(), Some(&(n as u32 - 1)));
+    assert_eq!(objective(layers, &plan.checkpoints), plan.peak, "{layers:?} {:?}", plan.checkpoints);
+    assert!(plan.stats.evaluations <= STEPS_PER_LAYER * n, "{} steps", plan.stats.evaluations);
+    assert_eq!(plan.stats.states, n);
     plan.peak
 }
 
-fn least_traced(sizes: &[u64]) -> u64 {
-    check(sizes, &linear(sizes).unwrap(), traced)
+fn least_traced<'a>(layers: impl Into<Layers<'a>>) -> u64 {
+    let layers = layers.into();
+    check(layers, &linear(layers).unwrap(), |l, c| traced(l, c))
 }
 
-fn least_stepwise(sizes: &[u64]) -> u64 {
-    check(sizes, &linear_stepwise(sizes).unwrap(), stepwise)
+fn least_stepwise<'a>(layers: impl Into<Layers<'a>>) -> u64 {
+    let layers = layers.into();
+    check(layers, &linear_stepwise(layers).unwrap(), |l, c| stepwise(l, c))
 }
 
 proptest! {
@@ -78,11 +84,28 @@ proptest! {
         for run in [traced_run, stepwise_run] {
             for j in 2..sizes.len() {
                 for i in 1..j {
-                    prop_assert!(run(&sizes, i - 1, j) >= run(&sizes, i, j));
-                    prop_assert!(run(&sizes, i, j) >= run(&sizes, i, j - 1));
+                    prop_assert!(run(&(&sizes).into(), i - 1, j) >= run(&(&sizes).into(), i, j));
+                    prop_assert!(run(&(&sizes).into(), i, j) >= run(&(&sizes).into(), i, j - 1));
                 }
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+    #[test]
+    fn blocks_equal_brute_force((tape, output) in blocks(1..=9)) {
+        let layers = Layers::new(&tape, &output).unwrap();
+        prop_assert_eq!(least_traced(layers), brute_force(layers, traced));
+        prop_assert_eq!(least_stepwise(layers), brute_force(layers, stepwise));
+    }
+
+    #[test]
+    fn blocks_equal_the_quadratic_recurrence((tape, output) in blocks(10..=80)) {
+        let layers = Layers::new(&tape, &output).unwrap();
+        prop_assert_eq!(least_traced(layers), recurrence(layers, traced_run));
+        prop_assert_eq!(least_stepwise(layers), recurrence(layers, stepwise_run));
     }
 }
 
@@ -121,7 +144,8 @@ fn plans_ten_million_layers() {
 
 #[test]
 fn edges() {
-    for planner in [linear, linear_stepwise] {
+    let planners: [fn(&[u64]) -> Result<ChainSolution, ChainError>; 2] = [|s| linear(s), |s| linear_stepwise(s)];
+    for planner in planners {
         assert_eq!(planner(&[]), Err(ChainError::Empty));
         assert_eq!(planner(&[1 << 62, 1]), Err(ChainError::TooLarge { layer: 1 }));
         assert_eq!(planner(&[7]).unwrap().checkpoints, [0]);

@@ -1,10 +1,10 @@
 //! The least traced peak of a chain in linear time.
 //!
 //! # Recurrence
-//! With both ends checkpointed, the least peak from layer `i` on is (see [`objective::traced`] for `U`)
+//! With both ends checkpointed, the least peak from layer `i` on is (see [`objective::traced`] for `U`, tapes `d` and outputs `c`)
 //!
 //! ```text
-//! M(n-1) = d_{n-1};   M(i) = d_i + min_{i<j<=n-1} max( M(j), U(i,j) );   least peak = M(0)
+//! M(n-1) = c_{n-1};   M(i) = c_i + min_{i<j<=n-1} max( M(j), U(i,j) );   least peak = M(0)
 //! ```
 //!
 //! # Why the best j costs O(1), amortised
@@ -25,7 +25,7 @@
 //! [`objective::stepwise`]: super::objective::stepwise
 
 use super::window::Window;
-use super::{ChainError, ChainSolution, check};
+use super::{ChainError, ChainSolution, Layers};
 use crate::plan::Stats;
 
 /// Upper bound on the elementary steps per layer: two pushes, two removals, and one cost of a run for the layer itself
@@ -37,7 +37,7 @@ pub const STEPS_PER_LAYER: u64 = 6;
 /// Of equally good places for the next checkpoint the nearest is taken, so that less is recomputed at a time.
 ///
 /// # Arguments
-/// * `sizes`: bytes that each layer leaves behind, in order of execution.
+/// * `layers`: a slice of sizes in bytes, in order of execution, or [`Layers`] with tapes and outputs.
 ///
 /// # Returns
 /// The checkpoints, always with the first and the last layer; the least peak in bytes; in the stats, `states` counts
@@ -61,8 +61,8 @@ pub const STEPS_PER_LAYER: u64 = 6;
 ///
 /// # Reference
 /// Objective and recurrence: Hong, Tsai, Wang, Liu, Wu, arXiv 2502.12499 (JPDC 2025).
-pub fn linear(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
-    solve::<Traced>(sizes)
+pub fn linear<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainError> {
+    solve::<Traced>(&layers.into())
 }
 
 /// The checkpoints with the least [stepwise](super::objective::stepwise) peak.
@@ -71,23 +71,23 @@ pub fn linear(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
 ///
 /// # Errors
 /// [`ChainError`], if the chain is empty, too long or too large.
-pub fn linear_stepwise(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
-    solve::<Stepwise>(sizes)
+pub fn linear_stepwise<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainError> {
+    solve::<Stepwise>(&layers.into())
 }
 
 /// Cost of a run between checkpoints `i < j`, as a maximum of `key(k)` over `i < k <= j` and prefix sums
 /// `through[k] = d_0 + .. + d_k`.
 trait RunCost {
-    fn key(sizes: &[u64], through: &[u64], k: usize) -> u64;
+    fn key(output: &[u64], through: &[u64], k: usize) -> u64;
     fn cost(through: &[u64], i: usize, j: usize, largest_key: u64) -> u64;
 }
 
-/// `U(i,j) = (d_{i+1} + .. + d_j) + max d_{k-1}`.
+/// `U(i,j) = (d_{i+1} + .. + d_j) + max c_{k-1}`.
 struct Traced;
 
 impl RunCost for Traced {
-    fn key(sizes: &[u64], _: &[u64], k: usize) -> u64 {
-        sizes[k - 1]
+    fn key(output: &[u64], _: &[u64], k: usize) -> u64 {
+        output[k - 1]
     }
 
     fn cost(through: &[u64], i: usize, j: usize, largest_key: u64) -> u64 {
@@ -95,12 +95,12 @@ impl RunCost for Traced {
     }
 }
 
-/// `X(i,j) = max ( d_{i+1} + .. + d_k + d_{k-1} )`.
+/// `X(i,j) = max ( d_{i+1} + .. + d_k + c_{k-1} )`.
 struct Stepwise;
 
 impl RunCost for Stepwise {
-    fn key(sizes: &[u64], through: &[u64], k: usize) -> u64 {
-        through[k] + sizes[k - 1]
+    fn key(output: &[u64], through: &[u64], k: usize) -> u64 {
+        through[k] + output[k - 1]
     }
 
     fn cost(through: &[u64], i: usize, _: usize, largest_key: u64) -> u64 {
@@ -108,19 +108,21 @@ impl RunCost for Stepwise {
     }
 }
 
-fn solve<C: RunCost>(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
-    check(sizes)?;
-    let n = sizes.len();
+fn solve<C: RunCost>(layers: &Layers<'_>) -> Result<ChainSolution, ChainError> {
+    layers.check()?;
+    let output = layers.output();
+    let n = layers.len();
     let last = n - 1;
     let mut sum = 0;
-    let through: Vec<u64> = sizes
+    let through: Vec<u64> = layers
+        .tape()
         .iter()
         .map(|&d| {
             sum += d;
             sum
         })
         .collect();
-    let key = |k: u32| C::key(sizes, &through, k as usize);
+    let key = |k: u32| C::key(output, &through, k as usize);
 
     let mut least = vec![0u64; n];
     let mut next = vec![0u32; n];
@@ -128,7 +130,7 @@ fn solve<C: RunCost>(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
     let mut candidates = Window::with_capacity(n);
     let mut maxima = Window::with_capacity(n);
     let mut steps = 0u64;
-    least[last] = sizes[last];
+    least[last] = output[last];
     for i in (0..last).rev() {
         let near = i as u32 + 1;
         let m = least[i + 1];
@@ -149,7 +151,7 @@ fn solve<C: RunCost>(sizes: &[u64]) -> Result<ChainSolution, ChainError> {
                     steps += 1;
                 }
                 _ => {
-                    least[i] = sizes[i] + least[j as usize].max(cost);
+                    least[i] = output[i] + least[j as usize].max(cost);
                     next[i] = j;
                     break;
                 }

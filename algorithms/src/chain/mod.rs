@@ -5,31 +5,36 @@
 //! recomputed one after the other, last run first, when the backward pass reaches them. Which `C` needs the least
 //! memory depends on what one assumes to be alive at the same time, and three answers are offered:
 //!
-//! | objective                    | assumes                                                        | solved by                   |
-//! |------------------------------|----------------------------------------------------------------|-----------------------------|
-//! | [`objective::conservative`]  | all checkpoints, and the largest run as a whole                | [`cubic()`], O(n^3)         |
-//! | [`objective::traced`]        | checkpoints up to the current run, the run, a bound on its gradients | [`linear()`], O(n)    |
-//! | [`objective::stepwise`]      | the same, with the gradients of each single step               | [`linear_stepwise()`], O(n) |
+//! | objective                   | assumes alive together                                           | solved by                   |
+//! |-----------------------------|------------------------------------------------------------------|-----------------------------|
+//! | [`objective::conservative`] | all checkpoints, and the largest run                             | [`cubic()`], O(n^3)         |
+//! | [`objective::traced`]       | checkpoints up to the current run, the run, a bound on gradients | [`linear()`], O(n)          |
+//! | [`objective::stepwise`]     | the same, with the gradients of each single step                 | [`linear_stepwise()`], O(n) |
 //!
 //! The first two objectives and the recurrences behind them are those of Hong, Tsai, Wang, Liu and Wu, "GPU Memory Usage
 //! Optimization for Backward Propagation in Deep Network Training", JPDC 2025, arXiv 2502.12499. Skipping ranges of the
 //! bound in the cubic program, and the strictly linear solution of the traced recurrence, are explained where they are
 //! implemented.
+//!
+//! # Blocks as layers
+//! A layer cut out of a real network leaves behind more than its result, and a checkpoint keeps only the result. All
+//! planners therefore take [`Layers`] with two sizes: the tape `d_i` and the output `c_i <= d_i`. A checkpoint costs
+//! `c_i`, and a run that ends in checkpoint `j` recomputes the inside of `j` too. With `c = d` (a slice of sizes) the
+//! formulas are those of the paper, letter by letter; everything that makes the planners fast holds for both.
 
 pub mod cubic;
+mod layers;
 pub mod linear;
 pub mod objective;
 pub mod segments;
 mod window;
 
 pub use cubic::cubic;
+pub use layers::{Layers, SIZE_LIMIT};
 pub use linear::{linear, linear_stepwise};
 pub use segments::segments;
 
 use crate::plan::Stats;
-
-/// Largest sum of all sizes that is planned, in bytes. Objectives are at most twice the sum, so they fit into 64 bits.
-pub const SIZE_LIMIT: u64 = 1 << 62;
 
 /// Which layers of a chain to keep, and what that costs.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +47,7 @@ pub struct ChainSolution {
     pub stats: Stats,
 }
 
-/// Why a list of sizes is not a chain that can be planned.
+/// Why there is no chain that can be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
@@ -58,23 +63,18 @@ pub enum ChainError {
         /// First layer at which the sum passes [`SIZE_LIMIT`].
         layer: usize,
     },
-}
-
-/// Checks that a chain can be planned and returns the sum of its sizes. Time O(n) for n layers.
-///
-/// # Errors
-/// [`ChainError`], if there is no layer, too many of them, or if their sum passes [`SIZE_LIMIT`].
-pub fn check(sizes: &[u64]) -> Result<u64, ChainError> {
-    if sizes.is_empty() {
-        return Err(ChainError::Empty);
-    }
-    // Two indices are spare for sentinels.
-    if sizes.len() > u32::MAX as usize - 2 {
-        return Err(ChainError::TooLong(sizes.len()));
-    }
-    let mut total = 0u64;
-    for (layer, &d) in sizes.iter().enumerate() {
-        total = total.checked_add(d).filter(|&t| t <= SIZE_LIMIT).ok_or(ChainError::TooLarge { layer })?;
-    }
-    Ok(total)
+    /// Tapes and outputs are not those of the same layers.
+    #[error("there are {tape} tapes but {output} outputs")]
+    Lengths {
+        /// Number of tapes.
+        tape: usize,
+        /// Number of outputs.
+        output: usize,
+    },
+    /// A tape contains its output, so it cannot be smaller.
+    #[error("the output of layer {layer} is larger than its tape")]
+    Output {
+        /// The layer.
+        layer: usize,
+    },
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use proptest::prelude::*;
+use remat_algorithms::chain::Layers;
 
 /// `cases` random cases per property; failures are reported, not written to files.
 pub(crate) fn cases(cases: u32) -> ProptestConfig {
@@ -17,13 +18,26 @@ pub(crate) fn chains(layers: std::ops::RangeInclusive<usize>) -> impl Strategy<V
     prop_oneof![few, small, mixed]
 }
 
+/// Tapes, and outputs that are a random part of them: nothing, all, or something between.
+pub(crate) fn blocks(layers: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = (Vec<u64>, Vec<u64>)> {
+    chains(layers).prop_flat_map(|tape| {
+        let parts = prop::collection::vec(0u64..=8, tape.len());
+        (Just(tape), parts).prop_map(|(tape, parts)| {
+            let output =
+                tape.iter().zip(parts).map(|(d, part)| (u128::from(*d) * u128::from(part) / 8) as u64).collect();
+            (tape, output)
+        })
+    })
+}
+
 /// Least value of an objective over all subsets of layers.
-pub(crate) fn brute_force(sizes: &[u64], objective: impl Fn(&[u64], &[u32]) -> u64) -> u64 {
-    let n = sizes.len() as u32;
+pub(crate) fn brute_force<'a>(layers: impl Into<Layers<'a>>, objective: impl Fn(Layers<'a>, &[u32]) -> u64) -> u64 {
+    let all = layers.into();
+    let n = all.len() as u32;
     (0u32..1 << n)
         .map(|set| {
             let layers: Vec<u32> = (0..n).filter(|i| set >> i & 1 == 1).collect();
-            objective(sizes, &layers)
+            objective(all, &layers)
         })
         .min()
         .unwrap()
