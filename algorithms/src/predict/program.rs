@@ -30,8 +30,6 @@ pub(crate) struct KernelStep {
     pub allocs: Span,
     /// Activations its operator made for itself that no later kernel reads.
     pub frees: Span,
-    /// Activations whose storage a result without an allocation shares (a view).
-    pub aliases: Span,
 }
 
 /// One operator of the forward pass.
@@ -157,12 +155,7 @@ impl<'g> Program<'g> {
             let from = self.storages.len();
             self.storages.extend(last_kernel.iter().filter(|l| l.1 as usize == k).map(|l| l.0));
             let frees = Span::of(&self.storages, from);
-            let from = self.storages.len();
-            if kernel.writes.is_empty() && kernel.mutates.is_empty() {
-                self.storages.extend(kernel.reads.iter().copied().filter(|&s| is_activation(s)));
-            }
-            let aliases = Span::of(&self.storages, from);
-            self.kernels.push(KernelStep { allocs, frees, aliases });
+            self.kernels.push(KernelStep { allocs, frees });
         }
         let kernels = Span::of(&self.kernels, first_kernel);
         let from = self.storages.len();

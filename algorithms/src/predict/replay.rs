@@ -4,7 +4,7 @@
 //! selective region for what it keeps. It is released when the count falls to zero. A recomputation makes new
 //! instances: instance level 0 is the forward pass, level `d` a recomputation of a region of depth `d`.
 
-use remat_graphs::{Node, StorageKind};
+use remat_graphs::{Graph, Node, StorageKind};
 
 use super::program::Program;
 use crate::plan::Regions;
@@ -83,11 +83,16 @@ pub struct Scratch {
 }
 
 /// What a region needs to know of itself.
+#[allow(clippy::struct_excessive_bools)] // Independent facts, each set once.
 #[derive(Debug, Clone, Default)]
 struct RegionPlan {
     inputs: Vec<u32>,
     /// Is anything handed in, the model's own inputs included? Then starting the region saves something.
     takes_tensors: bool,
+    /// Results of an operator with several results that are handed to a nested region as one tuple. A tuple is no saved
+    /// tensor: the region holds it from the forward pass on, and its recomputation reads the originals.
+    tuple: Vec<u32>,
+    holds_tuple: bool,
     has_saves: bool,
     stop: Option<Stop>,
     last_node: Option<u32>,
@@ -183,10 +188,20 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
         let graph = program.graph;
         for (i, region) in self.regions.all.iter().enumerate() {
             let plan = &mut self.plans[i];
+            let first = &graph.operators()[region.start as usize];
+            if is_getitem(&first.op) && region.depth > 1 {
+                plan.tuple = tuple_before(graph, region.start);
+            }
+            plan.takes_tensors = first.kernels.is_empty() && !is_getitem(&first.op);
             for o in region.start..region.end {
                 let step = &program.operators[o as usize];
                 for kernel in &graph.operators()[o as usize].kernels {
                     for &s in kernel.reads.iter().chain(&kernel.mutates) {
+                        if plan.tuple.contains(&s) {
+                            // Elements taken out before the region are handed in as tensors.
+                            plan.takes_tensors |= is_getitem(&graph.operators()[region.start as usize - 1].op);
+                            continue;
+                        }
                         let before = graph.producer(s).is_some_and(|p| p < region.start);
                         plan.takes_tensors |= before || graph.kind(s) == StorageKind::Input;
                         if before && !program.is_cached_cast[s as usize] {
@@ -250,7 +265,13 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
         let regions = self.regions;
         let region = &regions.all[r as usize];
         self.hold_inputs(r, context.region);
+        self.hold_tuple(r, context.region);
         self.range(region.start, region.end, &region.inner, Context { region: context.region, saves: false });
+        if context.region.is_none() && self.plans[r as usize].has_saves {
+            self.plans[r as usize].holds_tuple = true;
+        } else {
+            self.release_tuple(r, context.region);
+        }
         let plan = &mut self.plans[r as usize];
         if plan.has_saves && context.saves {
             plan.holds_inputs = true;
@@ -341,11 +362,18 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
         let program = self.program;
         let graph = program.graph;
         let mut orphans = program.orphans.len();
+        // Regions whose saved tensors no node needs let go when the backward pass has moved below them.
+        let unneeded = |r: &u32| self.plans[*r as usize].has_saves && self.plans[*r as usize].last_node.is_none();
+        let mut unneeded: Vec<u32> = (0..self.plans.len() as u32).filter(unneeded).collect();
+        unneeded.sort_by_key(|&r| self.regions.all[r as usize].start);
         for (n, node) in graph.nodes().iter().enumerate() {
             if let Some(of) = node.of {
                 while orphans > 0 && program.orphans[orphans - 1] > of {
                     orphans -= 1;
                     self.abandon(program.orphans[orphans]);
+                }
+                while unneeded.last().is_some_and(|&r| self.regions.all[r as usize].start > of) {
+                    unneeded.pop().into_iter().for_each(|r| self.finish(r));
                 }
                 if !node.needs.is_empty() {
                     self.recompute_for(of);
@@ -479,6 +507,9 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
     fn finish(&mut self, r: u32) {
         self.finish_inputs(r);
         self.release_kept(r);
+        if std::mem::take(&mut self.plans[r as usize].holds_tuple) {
+            self.release_tuple(r, None);
+        }
     }
 
     fn finish_inputs(&mut self, r: u32) {
@@ -498,6 +529,22 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
     fn release_inputs(&mut self, r: u32, caller: Option<u32>) {
         for i in 0..self.plans[r as usize].inputs.len() {
             let s = self.plans[r as usize].inputs[i];
+            let level = self.level_of(s, caller);
+            self.unhold(s, level);
+        }
+    }
+
+    fn hold_tuple(&mut self, r: u32, caller: Option<u32>) {
+        for i in 0..self.plans[r as usize].tuple.len() {
+            let s = self.plans[r as usize].tuple[i];
+            let level = self.level_of(s, caller);
+            self.hold(s, level);
+        }
+    }
+
+    fn release_tuple(&mut self, r: u32, caller: Option<u32>) {
+        for i in 0..self.plans[r as usize].tuple.len() {
+            let s = self.plans[r as usize].tuple[i];
             let level = self.level_of(s, caller);
             self.unhold(s, level);
         }
@@ -557,7 +604,7 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
         }
         let made = self.program.graph.producer(s).unwrap_or(0);
         while let Some(r) = region {
-            if self.s.kept_by[s as usize] == Some(r) {
+            if self.s.kept_by[s as usize] == Some(r) || self.plans[r as usize].tuple.contains(&s) {
                 return 0;
             }
             let at = &self.regions.all[r as usize];
@@ -620,6 +667,19 @@ impl<'a, 'g, O: Observer> Replay<'a, 'g, O> {
             self.observer.died(s, level);
         }
     }
+}
+
+fn is_getitem(op: &str) -> bool {
+    op.contains("getitem")
+}
+
+/// Storages of the tuple that the `getitem` operators around `start` take apart.
+fn tuple_before(graph: &Graph, start: u32) -> Vec<u32> {
+    let made = (0..start).rev().find(|&o| !is_getitem(&graph.operators()[o as usize].op));
+    let Some(kernel) = made.and_then(|o| graph.operators()[o as usize].kernels.last()) else { return Vec::new() };
+    let mut tuple = if kernel.writes.is_empty() { kernel.reads.clone() } else { kernel.writes.clone() };
+    tuple.retain(|&s| graph.kind(s) == StorageKind::Activation);
+    tuple
 }
 
 fn refill<T: Clone>(list: &mut Vec<T>, len: usize, value: T) {
