@@ -82,7 +82,7 @@ pub enum PlanningError {
 }
 
 /// Turns a problem into a solution.
-pub trait Planner: Sync {
+pub trait Planner: Send + Sync {
     /// Plans.
     ///
     /// The same request gives the same solution, apart from `stats.seconds`, on any number of threads.

@@ -109,7 +109,7 @@ fn equals_the_program_on_long_chains() {
 
 #[test]
 fn does_not_depend_on_the_number_of_threads() {
-    for sizes in [long_chain(700, 1 << 33, 5), long_chain(400, 4, 6), vec![7; 500]] {
+    for sizes in [long_chain(1500, 1 << 33, 5), long_chain(1100, 4, 6), vec![7; 1200], long_chain(60, 9, 7)] {
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| plan(&sizes))

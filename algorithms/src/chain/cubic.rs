@@ -29,7 +29,7 @@
 //! a hundred are evaluated.
 //!
 //! # Parallel, with one result
-//! Intervals are evaluated in rounds of up to [`ROUND`], in parallel. What a round knows, and the order in
+//! Intervals are evaluated in rounds of up to [`ROUND`], in parallel if the chain is long. What a round knows, and the order in
 //! which its results are merged, do not depend on the number of threads; nor do the result and the counters.
 
 use std::cmp::Reverse;
@@ -43,6 +43,9 @@ use crate::plan::Stats;
 
 /// Intervals evaluated per round. Fixed, so that the search is the same on any machine.
 pub const ROUND: usize = 32;
+
+/// Layers from which on it pays to wake other threads: an evaluation then takes longer than that does.
+const PARALLEL: usize = 1024;
 
 /// The checkpoints with the least [conservative](super::objective::conservative) peak.
 ///
@@ -102,10 +105,11 @@ fn solve(layers: Layers<'_>) -> Result<ChainSolution, ChainError> {
             }
             round.push(Interval { lo, hi: hi.min(best.peak - kept_at_hi), kept_at_hi });
         }
-        let results: Vec<Option<Path>> = round
-            .par_iter()
-            .map_init(|| problem.scratch(), |scratch, it| problem.split(it).map(|b| problem.shortest(b, scratch)))
-            .collect();
+        let results: Vec<Option<Path>> = if layers.len() < PARALLEL {
+            round.iter().map(|it| problem.evaluate(it, &mut scratch)).collect()
+        } else {
+            round.par_iter().map_init(|| problem.scratch(), |scratch, it| problem.evaluate(it, scratch)).collect()
+        };
         for (it, path) in round.iter().zip(&results) {
             let Some(path) = path else { continue };
             evaluations += 1;
@@ -192,6 +196,11 @@ impl<'a> Bounded<'a> {
     fn scratch(&self) -> Scratch {
         let labels = self.layers.len() + 2;
         Scratch { kept: vec![0; labels], parent: vec![0; labels], window: Window::with_capacity(labels) }
+    }
+
+    /// Evaluates an interval at a bound inside it, if there is one left.
+    fn evaluate(&self, it: &Interval, scratch: &mut Scratch) -> Option<Path> {
+        self.split(it).map(|bound| self.shortest(bound, scratch))
     }
 
     /// `c_j`; 0 for the sink.
