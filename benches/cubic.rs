@@ -1,8 +1,8 @@
 //! How the cubic planner grows with the chain, in layers per second.
 //!
-//! The worst case is O(n^3). Measured time grows as n e, where e is the number of bounds evaluated, and nearly all ranges of
-//! bounds are skipped: on random sizes e is about 60 for 100 layers, 90 for 3000 (of 4.5 million sums) and 250 for 30,000,
-//! so that time grows little faster than n. Equal sizes are the easy case: few sums are distinct.
+//! The worst case is O(n^3). Measured time grows as n e, where e is the number of bounds evaluated, and nearly all
+//! ranges of bounds are skipped: on random sizes e is about 60 for 100 layers, 90 for 3000 (of 4.5 million sums) and
+//! 250 for 30,000, so that time grows little faster than n. Equal sizes are the easy case: few sums are distinct.
 
 use std::hint::black_box;
 

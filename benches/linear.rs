@@ -1,7 +1,7 @@
 //! How the linear planner grows with the chain, in layers per second.
 //!
-//! Time and memory are O(n) for both objectives: the throughput stays flat until the 28 bytes per layer no longer fit into the
-//! caches, and again from there on.
+//! Time and memory are O(n) for both objectives: the throughput stays flat until the 28 bytes per layer no longer fit
+//! into the caches, and again from there on.
 
 use std::hint::black_box;
 

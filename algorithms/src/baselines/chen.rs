@@ -11,8 +11,8 @@ pub const GRID: u64 = 32;
 ///
 /// For a threshold `b`, walk the layers and add up their tapes; where the sum exceeds `b`, checkpoint the layer and
 /// start anew ([`divide`]). The search tries `b = 0` and all powers of two up to the sum of all sizes, then [`GRID`]
-/// thresholds evenly between the neighbours of the best of them, then [`GRID`] around `sqrt(x y)` as the paper does, from
-/// `sqrt(x y / 2)` to `sqrt(2 x y)`, where `x` is what the best so far keeps and `y` its largest region.
+/// thresholds evenly between the neighbours of the best of them, then [`GRID`] around `sqrt(x y)` as the paper does,
+/// from `sqrt(x y / 2)` to `sqrt(2 x y)`, where `x` is what the best so far keeps and `y` its largest region.
 ///
 /// # Arguments
 /// * `layers`: a slice of sizes in bytes, in order of execution, or [`Layers`] with tapes and outputs.
@@ -28,8 +28,9 @@ pub const GRID: u64 = 32;
 /// Time O(n (log D + GRID)), memory O(n), for n layers of D bytes together.
 ///
 /// # Reference
-/// Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174, algorithm 3. Unlike there,
-/// the last region counts although no checkpoint ends it, and a region's peak does not count its own checkpoint again.
+/// Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174, algorithm 3. Unlike
+/// there, the last region counts although no checkpoint ends it, and a region's peak does not count its own checkpoint
+/// again.
 pub fn chen<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainError> {
     let layers = layers.into();
     let total = layers.check()?;

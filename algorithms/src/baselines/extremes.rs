@@ -26,8 +26,8 @@ pub fn none<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainErr
 
 /// Every layer its own region: all layers are checkpoints.
 ///
-/// On a plain chain, where a layer's tape is its output, that is the same as [`none`]. Where tapes are larger it is not:
-/// what lies inside a layer is recomputed, and only its output is kept.
+/// On a plain chain, where a layer's tape is its output, that is the same as [`none`]. Where tapes are larger it is
+/// not: what lies inside a layer is recomputed, and only its output is kept.
 ///
 /// # Arguments
 /// * `layers`: a slice of sizes in bytes, in order of execution, or [`Layers`] with tapes and outputs.

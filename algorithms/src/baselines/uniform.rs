@@ -9,7 +9,8 @@ use crate::plan::Stats;
 /// `k` regions of as equal numbers of layers as possible, sizes ignored.
 ///
 /// The first and the last layer are kept: they are the network's input and output. The `n - 2` layers between them are
-/// divided; region `r` of `k` ends at layer `(n - 2) r / k`, rounded down, and the ends of all but the last region are checkpoints.
+/// divided; region `r` of `k` ends at layer `(n - 2) r / k`, rounded down, and the ends of all but the last region are
+/// checkpoints.
 ///
 /// # Arguments
 /// * `layers`: a slice of sizes in bytes, in order of execution, or [`Layers`] with tapes and outputs.

@@ -9,28 +9,30 @@
 //! g(0) = 0;   g(j) = c_j + min { g(i) : i < j, w(i,j) <= B };   h(B) = g(n+1)
 //! ```
 //!
-//! On a plain chain, `c = d` and `w` is the sum of the layers strictly between. As `c <= d`, `w` grows with `j` and as `i` falls.
-//! As `j` rises, the admissible `i` form a window whose two ends only move up: a sliding minimum gives `h(B)` in O(n).
-//! The least peak is `min_B h(B) + B`, and only values of `w` matter as `B`. There are O(n^2) of them: O(n^3).
+//! On a plain chain, `c = d` and `w` is the sum of the layers strictly between. As `c <= d`, `w` grows with `j` and as
+//! `i` falls. As `j` rises, the admissible `i` form a window whose two ends only move up: a sliding minimum gives
+//! `h(B)` in O(n). The least peak is `min_B h(B) + B`, and only values of `w` matter as `B`. There are O(n^2) of them:
+//! O(n^3).
 //!
 //! # Exact skipping
-//! `h` falls as `B` grows. So for any `B` in an open interval `(lo, hi)`, `h(B) + B >= h(hi) + lo + 1`, and
-//! nothing below `best - h(hi)` means nothing at all. Also, the path found for `B` has a widest run `w <= B`, and `h` is
-//! constant on `[w, B]`. The search keeps the intervals that can still hold something better, takes those with the
-//! smallest bounds first, evaluates each at a value of `w` near the middle of what is left of it, and splits it there:
+//! `h` falls as `B` grows. So for any `B` in an open interval `(lo, hi)`, `h(B) + B >= h(hi) + B`: only bounds below
+//! `best - h(hi)` can improve on the best peak so far, and an interval without any is skipped as a whole. Also, the
+//! path found for `B` has a widest run `w <= B`, and `h` is constant on `[w, B]`. The search keeps the intervals that
+//! can still hold something better, takes those with the smallest bounds first, evaluates each at a value of `w` near
+//! the middle of what is left of it, and splits it there:
 //!
 //! ```text
 //! lo            w ===== B              best - h(hi)        hi
 //! (-- left part --)     (-- right part --)   (-- skipped --)
 //! ```
 //!
-//! No value is evaluated twice, and each is found in O(n) by walking two indices over the prefix sums; so the worst case
-//! stays O(n^3), and the table of all values is never made. Of the 4.5 million values of 3000 random layers, about
+//! No value is evaluated twice, and each is found in O(n) by walking two indices over the prefix sums; so the worst
+//! case stays O(n^3), and the table of all values is never made. Of the 4.5 million values of 3000 random layers, about
 //! a hundred are evaluated.
 //!
 //! # Parallel, with one result
-//! Intervals are evaluated in rounds of up to [`ROUND`], in parallel if the chain is long. What a round knows, and the order in
-//! which its results are merged, do not depend on the number of threads; nor do the result and the counters.
+//! Intervals are evaluated in rounds of up to [`ROUND`], in parallel if the chain is long. What a round knows, and the
+//! order in which its results are merged, do not depend on the number of threads; nor do the result and the counters.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -49,8 +51,8 @@ const PARALLEL: usize = 1024;
 
 /// The checkpoints with the least [conservative](super::objective::conservative) peak.
 ///
-/// Of the bounds that reach the least peak among those evaluated, the smallest is taken; of equally cheap paths, the one whose
-/// last run is shortest at every step.
+/// Of the bounds that reach the least peak among those evaluated, the smallest is taken; of equally cheap paths, the
+/// one whose last run is shortest at every step.
 ///
 /// # Arguments
 /// * `layers`: a slice of sizes in bytes, in order of execution, or [`Layers`] with tapes and outputs.
@@ -63,8 +65,8 @@ const PARALLEL: usize = 1024;
 /// [`ChainError`], if the chain is empty, too long or too large.
 ///
 /// # Complexity
-/// Time O(n e), memory O(n t + e), where n is the number of layers, t of threads, and e of the bounds evaluated: at most
-/// (n+1) (n+2) / 2, that is O(n^3), and in practice a small part of it.
+/// Time O(n e), memory O(n t + e), where n is the number of layers, t of threads, and e of the bounds evaluated: at
+/// most (n+1) (n+2) / 2, that is O(n^3), and in practice a small part of it.
 ///
 /// # Example
 /// ```

@@ -9,8 +9,9 @@ pub const SIZE_LIMIT: u64 = 1 << 62;
 ///
 /// The **tape** is all that a layer leaves behind for its backward pass when it runs plainly, its output included; the
 /// **output** is the part that the next layer reads, and all that a checkpoint at the layer keeps (`ā` and `a` of
-/// Beaumont et al., arXiv 1911.13214). On a plain chain, where a layer is one tensor, both are the same; such a chain is
-/// made from a slice of sizes. In the chain of a graph a layer is often a whole block, with a tape many times its output.
+/// Beaumont et al., arXiv 1911.13214). On a plain chain, where a layer is one tensor, both are the same; such a chain
+/// is made from a slice of sizes. In the chain of a graph a layer is often a whole block, with a tape many times its
+/// output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layers<'a> {
     tape: &'a [u64],
@@ -21,7 +22,8 @@ impl<'a> Layers<'a> {
     /// Layers with tapes and outputs. Time O(n) for n layers.
     ///
     /// # Errors
-    /// [`ChainError::Lengths`] if the lists differ in length, [`ChainError::Output`] if an output is larger than its tape.
+    /// [`ChainError::Lengths`] if the lists differ in length, [`ChainError::Output`] if an output is larger than its
+    /// tape.
     pub fn new(tape: &'a [u64], output: &'a [u64]) -> Result<Self, ChainError> {
         if tape.len() != output.len() {
             return Err(ChainError::Lengths { tape: tape.len(), output: output.len() });

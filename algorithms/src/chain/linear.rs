@@ -1,7 +1,8 @@
 //! The least traced peak of a chain in linear time.
 //!
 //! # Recurrence
-//! With both ends checkpointed, the least peak from layer `i` on is (see [`objective::traced`] for `U`, tapes `d` and outputs `c`)
+//! With both ends checkpointed, the least peak from layer `i` on is (see [`objective::traced`] for `U`, tapes `d` and
+//! outputs `c`)
 //!
 //! ```text
 //! M(n-1) = c_{n-1};   M(i) = c_i + min_{i<j<=n-1} max( M(j), U(i,j) );   least peak = M(0)
@@ -67,7 +68,8 @@ pub fn linear<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainE
 
 /// The checkpoints with the least [stepwise](super::objective::stepwise) peak.
 ///
-/// The same scheme as [`linear`] for the tighter cost of a run, with the same arguments, results, errors and complexity.
+/// The same scheme as [`linear`] for the tighter cost of a run, with the same arguments, results, errors and
+/// complexity.
 ///
 /// # Errors
 /// [`ChainError`], if the chain is empty, too long or too large.

@@ -11,10 +11,10 @@
 //! | [`objective::traced`]       | checkpoints up to the current run, the run, a bound on gradients | [`linear()`], O(n)          |
 //! | [`objective::stepwise`]     | the same, with the gradients of each single step                 | [`linear_stepwise()`], O(n) |
 //!
-//! The first two objectives and the recurrences behind them are those of Hong, Tsai, Wang, Liu and Wu, "GPU Memory Usage
-//! Optimization for Backward Propagation in Deep Network Training", JPDC 2025, arXiv 2502.12499. Skipping ranges of the
-//! bound in the cubic program, and the strictly linear solution of the traced recurrence, are explained where they are
-//! implemented.
+//! The first two objectives and the recurrences behind them are those of Hong, Tsai, Wang, Liu and Wu, "GPU Memory
+//! Usage Optimization for Backward Propagation in Deep Network Training", JPDC 2025, arXiv 2502.12499. Skipping ranges
+//! of the bound in the cubic program, and the strictly linear solution of the traced recurrence, are explained where
+//! they are implemented.
 //!
 //! # Blocks as layers
 //! A layer cut out of a real network leaves behind more than its result, and a checkpoint keeps only the result. All

@@ -1,7 +1,7 @@
 //! What a checkpoint set costs, written straight from the definitions.
 //!
-//! Nothing here is clever: these functions are the yardstick that planners are held against. They take layers with tapes
-//! `d` and outputs `c` (or a slice of sizes, where both are the same) and the checkpointed layers in ascending
+//! Nothing here is clever: these functions are the yardstick that planners are held against. They take layers with
+//! tapes `d` and outputs `c` (or a slice of sizes, where both are the same) and the checkpointed layers in ascending
 //! order, and return bytes. They are total: layers outside the chain are left out, sums saturate.
 
 use super::Layers;
