@@ -4,7 +4,11 @@
 
 pub mod cost;
 pub mod interval;
+pub mod algorithm;
+pub mod baselines;
+pub mod chain;
 pub mod plan;
 pub mod predict;
 
+pub use algorithm::{Algorithm, Planner, PlanningError, Problem, Request, Solution};
 pub use plan::{Plan, PlanError, Regions, Segment};
