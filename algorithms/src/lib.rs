@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads or writes files: graphs come from `remat-graphs`, plans go out as values.
 
+pub mod checker;
 pub mod plan;
 
 pub use plan::{Plan, PlanError, Regions, Segment};
