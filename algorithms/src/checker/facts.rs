@@ -9,8 +9,10 @@ pub(super) struct Node {
     pub(super) of: Option<u32>,
     /// First kernel.
     pub(super) start: usize,
-    /// One past the last kernel of the node's own formula; saved tensors go here.
+    /// One past the last kernel of the node's own formula: what it unpacked goes here.
     pub(super) formula: usize,
+    /// One past the last kernel that reduces its gradients to the shapes and types wanted: what it saved goes here.
+    pub(super) reduced: usize,
     /// One past the last kernel, sums with other gradients included.
     pub(super) end: usize,
     /// Does a kernel read what the operator saved?
@@ -95,9 +97,8 @@ impl<'a> Facts<'a> {
     /// may be a function of several calls, makes its own.
     pub(super) fn is_input_cast(&self, operator: u32, kernel: u32) -> bool {
         let k = &self.trace.operators[operator as usize].kernels[kernel as usize];
-        (self.trace.autocast.is_some() || operator == self.loss())
-            && k.op == "_to_copy.default"
-            && k.reads.iter().all(|&s| self.writer[s as usize].is_none_or(|w| w.0 != operator))
+        let given = || k.reads.iter().all(|&s| self.writer[s as usize].is_none_or(|w| w.0 != operator));
+        k.op == "_to_copy.default" && (operator == self.loss() || self.trace.autocast.is_some() && given())
     }
 
     fn forward(&mut self) {
@@ -148,20 +149,25 @@ impl<'a> Facts<'a> {
             let head = &trace.backward[start];
             let run = trace.backward[start..].iter().take_while(|k| k.of == head.of && k.node == head.node).count();
             let end = start + if head.of.is_some() { run } else { 1 };
+            let is_gradient =
+                |s: &u32| matches!(trace.storages[*s as usize].kind, StorageKind::Gradient | StorageKind::ParamGrad);
             // The engine's sums at the end have two gradients as operands, one of which an earlier node left.
             let sums = trace.backward[start + 1..end].iter().rev().take_while(|k| {
                 (k.op == "add.Tensor" || k.op == "add_.Tensor")
-                    && k.reads.iter().all(|&s| {
-                        matches!(trace.storages[s as usize].kind, StorageKind::Gradient | StorageKind::ParamGrad)
-                    })
+                    && k.reads.iter().all(is_gradient)
                     && k.reads.iter().any(|&s| born[s as usize] < start)
             });
-            let formula = end - sums.count();
+            let reduced = end - sums.count();
+            let reductions = trace.backward[start..reduced].iter().rev().take_while(|k| {
+                matches!(k.op.as_str(), "sum.dim_IntList" | "view.default" | "_to_copy.default")
+                    && k.reads.iter().all(is_gradient)
+            });
+            let formula = reduced - reductions.count();
             let unpacks = head.of.is_some_and(|of| {
                 let saves = &trace.operators[of as usize].saves;
                 trace.backward[start..end].iter().any(|k| k.reads.iter().any(|s| saves.iter().any(|v| v.0 == *s)))
             });
-            self.nodes.push(Node { of: head.of, start, formula, end, unpacks });
+            self.nodes.push(Node { of: head.of, start, formula, reduced, end, unpacks });
             start = end;
         }
     }

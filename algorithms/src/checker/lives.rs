@@ -163,7 +163,7 @@ impl<'a> Lives<'a> {
     pub(super) fn done(&self, scope: usize) -> Tick {
         let region = &self.tree.scopes[scope];
         let saves = (region.start..region.end).flat_map(|o| &self.facts.releases[o as usize]);
-        saves.map(|&(_, release)| self.line.released(release)).max().unwrap_or(0)
+        saves.map(|&(_, release)| self.line.released(release, false)).max().unwrap_or(0)
     }
 
     /// Kept results: from the forward pass until the recomputation reaches them, then as its own results; until the
@@ -210,7 +210,7 @@ impl<'a> Lives<'a> {
                 }
                 let releases = &facts.releases[o as usize];
                 let Ok(i) = releases.binary_search_by_key(&storage, |r| r.0) else { continue };
-                let until = self.line.released(releases[i].1);
+                let until = self.line.released(releases[i].1, activity.scope.is_some());
                 // What an operator makes for itself may be read for the last time before it is saved.
                 let at = activity.called_at(o) + 1;
                 let instance = if maker == o {

@@ -81,6 +81,16 @@ impl Stop {
     }
 }
 
+/// Moments of an autograd node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NodeTicks {
+    start: Tick,
+    /// Its formula is done: what it unpacked goes.
+    formula: Tick,
+    /// Its gradients are reduced: what it saved goes.
+    reduced: Tick,
+}
+
 /// The whole step on one line.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -90,8 +100,8 @@ pub(super) struct Schedule {
     pub(super) recomputed: Vec<Option<usize>>,
     /// Tick of each backward kernel.
     pub(super) backward: Vec<Tick>,
-    /// Ticks at which each node starts and at which its formula is done.
-    pub(super) nodes: Vec<(Tick, Tick)>,
+    /// Moments of each node.
+    pub(super) nodes: Vec<NodeTicks>,
     /// The tick between forward and backward pass.
     pub(super) turn: Tick,
     /// The last tick.
@@ -118,26 +128,30 @@ impl Schedule {
             if let Some(scope) = node.of.filter(|_| node.unpacks).and_then(|of| tree.innermost[of as usize]) {
                 line.trigger(facts, tree, scope, &mut now);
             }
-            for _ in node.start..node.formula {
+            let mut run = |kernels: std::ops::Range<usize>| {
+                for _ in kernels {
+                    now += 1;
+                    line.backward.push(now);
+                }
                 now += 1;
-                line.backward.push(now);
-            }
-            now += 1;
-            line.nodes.push((start, now));
-            for _ in node.formula..node.end {
-                now += 1;
-                line.backward.push(now);
-            }
+                now
+            };
+            let formula = run(node.start..node.formula);
+            let reduced = run(node.formula..node.reduced);
+            run(node.reduced..node.end);
+            line.nodes.push(NodeTicks { start, formula, reduced });
         }
         line.end = now + 1;
         line
     }
 
-    /// Tick at which a saved tensor is released.
-    pub(super) fn released(&self, release: Release) -> Tick {
+    /// Tick at which autograd lets go of a saved tensor: outside regions (`unpacked` false) the node holds the tensor
+    /// itself; in a region it holds a token for it, and the tensor only from unpacking to the end of its formula.
+    pub(super) fn released(&self, release: Release, unpacked: bool) -> Tick {
         match release {
-            Release::Done(node) => self.nodes[node].1,
-            Release::Passed(node) => self.nodes[node].0,
+            Release::Done(node) if unpacked => self.nodes[node].formula,
+            Release::Done(node) => self.nodes[node].reduced,
+            Release::Passed(node) => self.nodes[node].start,
             Release::End => self.end,
         }
     }
