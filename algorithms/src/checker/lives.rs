@@ -43,13 +43,18 @@ impl<'a> Lives<'a> {
         Ok(lives)
     }
 
-    /// The allocation that a step of an activity finds under a storage: its own, or that of the next activity around
-    /// which made it; for kept results always that of the forward pass.
-    pub(super) fn resolve(&self, activity: usize, storage: u32) -> Option<Instance> {
+    /// The allocation that the step `(operator, kernel)` of an activity finds under a storage: its own, or that of the
+    /// next activity around which made it; for kept results and through kept views that of the forward pass.
+    pub(super) fn resolve(&self, activity: usize, storage: u32, step: (u32, u32)) -> Option<Instance> {
         let writer = self.facts.writer[storage as usize]?;
         let mut scope = self.line.activities[activity].scope;
+        let mut step = step;
         while let Some(s) = scope {
             let region = &self.tree.scopes[s];
+            if self.tree.view(s, storage, step).is_some() {
+                return Some((0, storage));
+            }
+            step = (region.start, 0);
             if (region.start..region.end).contains(&writer.0) {
                 if self.tree.keeps(s, writer) {
                     return Some((0, storage));
@@ -68,8 +73,14 @@ impl<'a> Lives<'a> {
     }
 
     /// Is the allocation that a step needs alive at its tick?
-    pub(super) fn require(&self, activity: usize, storage: u32, at: Tick, step: Step) -> Result<Instance, CheckError> {
-        let instance = self.resolve(activity, storage).ok_or(CheckError::Missing { step, storage })?;
+    pub(super) fn require(
+        &self,
+        activity: usize,
+        storage: u32,
+        (position, at): ((u32, u32), Tick),
+        step: Step,
+    ) -> Result<Instance, CheckError> {
+        let instance = self.resolve(activity, storage, position).ok_or(CheckError::Missing { step, storage })?;
         match self.life(instance) {
             Some(life) if life.birth < at => {
                 if at <= life.death { Ok(instance) } else { Err(CheckError::Dead { step, storage }) }
@@ -99,12 +110,7 @@ impl<'a> Lives<'a> {
                 }
                 let birth = activity.kernel_at(facts, (o, k));
                 for &s in &kernels[k as usize].writes {
-                    let mut death = birth.max(self.frame_end(activity, s, (o, k)));
-                    if facts.cached_cast[s as usize] {
-                        death = activity.ends;
-                    } else if facts.is_input_cast(o, k) {
-                        death = death.max(activity.returns_at(facts, o));
-                    }
+                    let death = birth.max(self.code_end(activity, s, (o, k)));
                     lives[facts.rank[s as usize] - first] = Life { birth, death };
                 }
             }
@@ -112,10 +118,30 @@ impl<'a> Lives<'a> {
         lives
     }
 
-    /// Until when the running code holds a storage made by the kernel `(operator, kernel)` of the activity.
-    fn frame_end(&self, activity: &Activity, storage: u32, (operator, kernel): (u32, u32)) -> Tick {
+    /// Until when the running code of an activity holds the result of a kernel, casts by autocast included.
+    fn code_end(&self, activity: &Activity, storage: u32, at: (u32, u32)) -> Tick {
+        if self.facts.cached_cast[storage as usize] {
+            return activity.ends;
+        }
+        let cast = if self.facts.is_input_cast(at.0, at.1) { activity.returns_at(self.facts, at.0) } else { 0 };
+        let last = self.facts.last[storage as usize];
+        // Behind a kept view that its operator returns, nobody reads the result itself.
+        let view = activity.scope.and_then(|s| self.tree.view(s, storage, (u32::MAX, 0)));
+        let last = view.map_or(last, |v| last.map(|l| l.min(v.at.0)));
+        cast.max(self.frame_end(activity, storage, at, last))
+    }
+
+    /// Until when the running code holds a storage made by the kernel `(operator, kernel)` of the activity and read
+    /// for the last time by the operator `last`.
+    fn frame_end(
+        &self,
+        activity: &Activity,
+        storage: u32,
+        (operator, kernel): (u32, u32),
+        last: Option<u32>,
+    ) -> Tick {
         let facts = self.facts;
-        let Some(last) = facts.last[storage as usize].filter(|&l| l >= operator) else { return 0 };
+        let Some(last) = last.filter(|&l| l >= operator) else { return 0 };
         if last == operator {
             let kernels = &facts.trace.operators[operator as usize].kernels;
             let reads = |k: &usize| kernels[*k].reads.contains(&storage) || kernels[*k].mutates.contains(&storage);
@@ -152,7 +178,7 @@ impl<'a> Lives<'a> {
             for &storage in region.inputs.iter().filter(|&&i| self.facts.writer[i as usize].is_some()) {
                 let Some(from) = from else { return Err(CheckError::Missing { step, storage }) };
                 let Some((entry, _)) = self.line.activities[from].frame(s) else { continue };
-                let instance = self.require(from, storage, entry, step)?;
+                let instance = self.require(from, storage, ((region.start, 0), entry), step)?;
                 self.hold(instance, until);
             }
         }
@@ -167,31 +193,52 @@ impl<'a> Lives<'a> {
     }
 
     /// Kept results: from the forward pass until the recomputation reaches them, then as its own results; until the
-    /// region's backward is over if it never does; until the region returns if nothing refers to it.
+    /// region's backward is over if it never does; until the region returns if nothing refers to it. A kept view holds
+    /// its storage in the same way.
     fn hold_kept(&mut self) {
         for s in 0..self.tree.scopes.len() {
             let region = &self.tree.scopes[s];
-            let own = self.line.recomputed[s];
             for &(o, k) in &region.kept {
                 for &storage in &self.facts.trace.operators[o as usize].kernels[k as usize].writes {
-                    let until = match own.map(|a| &self.line.activities[a]) {
-                        _ if !region.anchored => self.line.activities[0].frame(s).map_or(0, |f| f.1),
-                        Some(activity) if k < activity.reached(self.facts, o) => {
-                            let taken = activity.kernel_at(self.facts, (o, k));
-                            taken.max(self.frame_end(activity, storage, (o, k)))
-                        }
-                        _ => self.done(s),
-                    };
-                    self.hold((0, storage), until);
-                    // The recomputation around it runs the region once more, and keeps once more.
-                    let around = region.parent.and_then(|p| self.line.recomputed[p]);
-                    if let Some(a) = around {
-                        let activity = &self.line.activities[a];
-                        let until = if region.anchored { activity.ends } else { activity.frame(s).map_or(0, |f| f.1) };
-                        self.hold((a, storage), until);
-                    }
+                    self.hold_cached(s, storage, (o, k), |lives, activity| lives.code_end(activity, storage, (o, k)));
                 }
             }
+            for &view in &region.views {
+                self.hold_cached(s, view.storage, view.at, |lives, activity| {
+                    let last = lives.facts.last[view.storage as usize].filter(|_| view.returned);
+                    let returns = activity.returns_at(lives.facts, view.at.0);
+                    returns.max(lives.frame_end(activity, view.storage, view.at, last))
+                });
+            }
+        }
+    }
+
+    fn hold_cached(
+        &mut self,
+        s: usize,
+        storage: u32,
+        (o, k): (u32, u32),
+        code_end: impl Fn(&Self, &Activity) -> Tick,
+    ) {
+        let (line, region) = (self.line, &self.tree.scopes[s]);
+        let until = match line.recomputed[s].map(|a| &line.activities[a]) {
+            _ if !region.anchored => line.activities[0].frame(s).map_or(0, |f| f.1),
+            Some(activity) if k < activity.reached(self.facts, o) => {
+                activity.kernel_at(self.facts, (o, k)).max(code_end(self, activity))
+            }
+            _ => self.done(s),
+        };
+        self.hold((0, storage), until);
+        // Recomputations around it run the region once more, and keep once more.
+        let mut around = region.parent;
+        while let Some(p) = around {
+            if let Some((a, (_, returns))) = line.recomputed[p].and_then(|a| Some((a, line.activities[a].frame(s)?))) {
+                let until = if region.anchored { line.activities[a].ends } else { returns };
+                if let Some(instance) = self.resolve(a, storage, (o, k)) {
+                    self.hold(instance, until);
+                }
+            }
+            around = self.tree.scopes[p].parent;
         }
     }
 
@@ -214,9 +261,9 @@ impl<'a> Lives<'a> {
                 // What an operator makes for itself may be read for the last time before it is saved.
                 let at = activity.called_at(o) + 1;
                 let instance = if maker == o {
-                    self.resolve(a, storage).ok_or(CheckError::Missing { step: Step::Save { operator: o, after }, storage })?
+                    self.resolve(a, storage, (o, after)).ok_or(CheckError::Missing { step: Step::Save { operator: o, after }, storage })?
                 } else {
-                    self.require(a, storage, at, Step::Save { operator: o, after })?
+                    self.require(a, storage, ((o, after), at), Step::Save { operator: o, after })?
                 };
                 self.hold(instance, until);
             }

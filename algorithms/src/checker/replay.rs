@@ -39,7 +39,7 @@ pub(super) fn forward(facts: &Facts<'_>, tree: &Tree, line: &Schedule, lives: &L
                 let at = activity.kernel_at(facts, (o, k));
                 for &s in kernel.reads.iter().chain(&kernel.mutates) {
                     if !facts.kind(s).is_static() {
-                        lives.require(a, s, at, step)?;
+                        lives.require(a, s, ((o, k), at), step)?;
                     }
                 }
             }
@@ -78,7 +78,8 @@ pub(super) fn backward(
                 StorageKind::Activation => {
                     let activity = scope.map_or(Some(0), |s| line.recomputed[s]);
                     let activity = activity.ok_or(CheckError::Missing { step, storage })?;
-                    lives.require(activity, storage, at, step)?;
+                    let position = (kernel.of.unwrap_or(facts.loss()), u32::MAX);
+                    lives.require(activity, storage, (position, at), step)?;
                 }
                 StorageKind::Gradient | StorageKind::ParamGrad => match gradients[storage as usize] {
                     Some((birth, death)) if birth < at => {

@@ -19,10 +19,22 @@ pub(super) struct Scope {
     pub(super) children: Vec<usize>,
     /// Kernels whose results the region keeps, ascending.
     pub(super) kept: Vec<(u32, u32)>,
+    /// Those of them that return views, ascending.
+    pub(super) views: Vec<KeptView>,
     /// Storages made before the region and read in it, ascending: activations and step inputs.
     pub(super) inputs: Vec<u32>,
     /// Does the region's frame outlive its forward pass? It does if something saved refers to it.
     pub(super) anchored: bool,
+}
+
+/// A kept kernel whose result is a view: keeping it keeps the storage it looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeptView {
+    pub(super) storage: u32,
+    /// Operator and kernel.
+    pub(super) at: (u32, u32),
+    /// Is the view what the operator returns, so that later operators read through it?
+    pub(super) returned: bool,
 }
 
 /// All regions; a parent comes before its children.
@@ -61,12 +73,15 @@ impl Tree {
                 for o in s.start..s.end {
                     tree.innermost[o as usize] = Some(index);
                 }
+                let kept = kept(facts, s, &path)?;
+                let views = views(facts, &kept, &path)?;
                 tree.scopes.push(Scope {
                     start: s.start,
                     end: s.end,
                     parent,
                     children: Vec::new(),
-                    kept: kept(facts, s, &path)?,
+                    kept,
+                    views,
                     inputs: inputs(facts, s),
                     anchored: false,
                 });
@@ -80,6 +95,14 @@ impl Tree {
     /// Is `(operator, kernel)` kept by the region?
     pub(super) fn keeps(&self, scope: usize, at: (u32, u32)) -> bool {
         self.scopes[scope].kept.binary_search(&at).is_ok()
+    }
+
+    /// The kept view through which a step at `(operator, kernel)` of the region's recomputation reads a storage.
+    pub(super) fn view(&self, scope: usize, storage: u32, at: (u32, u32)) -> Option<&KeptView> {
+        let views = &self.scopes[scope].views;
+        let from = views.partition_point(|v| v.storage < storage);
+        let of = views[from..].iter().take_while(|v| v.storage == storage && v.at < at);
+        of.into_iter().find(|v| v.returned || v.at.0 == at.0)
     }
 
     /// Regions directly inside a region, or inside none.
@@ -174,36 +197,53 @@ fn replayable(
     Ok(())
 }
 
-/// Kernels of the region's own operators whose results are kept, none of which may be mutated afterwards.
+/// Kernels whose results are kept: all of the own operators in `keep`, and everywhere in the region, inner regions
+/// included, those named in `save`. None may change anything in place, and no result may be changed afterwards.
 fn kept(facts: &Facts<'_>, s: &Segment, path: &str) -> Result<Vec<(u32, u32)>, CheckError> {
-    if s.keep.is_empty() && s.save.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut own = vec![true; (s.end - s.start) as usize];
-    for i in &s.inner {
-        let (from, to) = (i.start.clamp(s.start, s.end), i.end.clamp(s.start, s.end));
-        own[(from - s.start) as usize..(to.max(from) - s.start) as usize].fill(false);
-    }
-    let mut all = vec![false; own.len()];
-    for &operator in &s.keep {
-        let at = operator.checked_sub(s.start).map(|o| o as usize).filter(|&o| o < own.len() && own[o]);
-        let Some(at) = at else { return Err(CheckError::KeepOutside { path: path.to_owned(), operator }) };
-        all[at] = true;
-    }
     let mut kept = Vec::new();
-    for at in (0..own.len()).filter(|&at| own[at]) {
-        let operator = s.start + at as u32;
+    let own = |o: u32| (s.start..s.end).contains(&o) && !s.inner.iter().any(|i| (i.start..i.end).contains(&o));
+    if let Some(&operator) = s.keep.iter().find(|&&o| !own(o)) {
+        return Err(CheckError::KeepOutside { path: path.to_owned(), operator });
+    }
+    let mut all: Vec<u32> = s.keep.clone();
+    all.sort_unstable();
+    for operator in s.start..if s.keep.is_empty() && s.save.is_empty() { s.start } else { s.end } {
+        let whole = all.binary_search(&operator).is_ok();
         for (k, kernel) in facts.trace.operators[operator as usize].kernels.iter().enumerate() {
-            if !all[at] && !s.save.contains(&kernel.op) {
+            if kernel.op == "detach.default" || !whole && !s.save.contains(&kernel.op) {
                 continue;
             }
-            if let Some((&storage, by)) = kernel.writes.iter().find_map(|w| Some((w, facts.mutated[*w as usize]?))) {
+            let itself = kernel.mutates.first().map(|&m| (m, operator));
+            let later = || kernel.writes.iter().find_map(|&w| Some((w, facts.mutated[w as usize]?)));
+            if let Some((storage, by)) = itself.or_else(later) {
                 return Err(CheckError::KeepMutated { path: path.to_owned(), operator, kernel: k as u32, storage, by });
             }
             kept.push((operator, k as u32));
         }
     }
     Ok(kept)
+}
+
+/// Kept kernels that allocate nothing and read one activation: views.
+fn views(facts: &Facts<'_>, kept: &[(u32, u32)], path: &str) -> Result<Vec<KeptView>, CheckError> {
+    let mut views = Vec::new();
+    for &(operator, kernel) in kept {
+        let kernels = &facts.trace.operators[operator as usize].kernels;
+        let k = &kernels[kernel as usize];
+        let &[storage] = k.reads.as_slice() else { continue };
+        if !k.writes.is_empty() || facts.writer[storage as usize].is_none() || k.op == "_local_scalar_dense.default" {
+            continue;
+        }
+        let after = &kernels[kernel as usize + 1..];
+        let mutated = after.iter().any(|k| k.mutates.contains(&storage)).then_some(operator);
+        if let Some(by) = mutated.or(facts.mutated[storage as usize].filter(|&by| by > operator)) {
+            return Err(CheckError::KeepMutated { path: path.to_owned(), operator, kernel, storage, by });
+        }
+        let returned = after.iter().all(|k| k.writes.is_empty());
+        views.push(KeptView { storage, at: (operator, kernel), returned });
+    }
+    views.sort_unstable();
+    Ok(views)
 }
 
 fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
