@@ -81,7 +81,8 @@ impl Claims {
 
     fn peaks(&mut self, names: &Names, claimed: &Peaks, found: &Verified) {
         // With an optimizer its states lie under everything.
-        let states = claimed.peak_optimizer.and_then(|_| claimed.static_bytes.checked_sub(found.static_bytes)).unwrap_or(0);
+        let states =
+            claimed.peak_optimizer.and_then(|_| claimed.static_bytes.checked_sub(found.static_bytes)).unwrap_or(0);
         let peak = found.peak.saturating_add(states).max(claimed.peak_optimizer.unwrap_or(0));
         self.same(names.static_bytes, claimed.static_bytes, found.static_bytes.saturating_add(states));
         self.same(names.peak, claimed.peak, peak);

@@ -158,7 +158,9 @@ pub enum CheckError {
         operator: u32,
     },
     /// A kept result is changed in place after it was made.
-    #[error("{path}: operator {operator}, kernel {kernel}: kept storage {storage} is changed in place by operator {by}")]
+    #[error(
+        "{path}: operator {operator}, kernel {kernel}: kept storage {storage} is changed in place by operator {by}"
+    )]
     KeepMutated {
         /// Place in the plan.
         path: String,

@@ -20,6 +20,9 @@ pub(super) struct Lives<'a> {
     facts: &'a Facts<'a>,
     tree: &'a Tree,
     line: &'a Schedule,
+    /// Per region, the tick at which the last saved tensor that refers to it, directly or through regions inside, is
+    /// released.
+    done: Vec<Tick>,
     /// Per activity, by order of production.
     pub(super) all: Vec<Vec<Life>>,
 }
@@ -27,7 +30,12 @@ pub(super) struct Lives<'a> {
 impl<'a> Lives<'a> {
     /// Time O(depth x kernels x log), memory O(depth x kernels).
     pub(super) fn new(facts: &'a Facts<'a>, tree: &'a Tree, line: &'a Schedule) -> Result<Self, CheckError> {
-        let mut lives = Self { facts, tree, line, all: Vec::with_capacity(line.activities.len()) };
+        let done = tree.scopes.iter().map(|region| {
+            let saves = (region.start..region.end).flat_map(|o| &facts.releases[o as usize]);
+            saves.map(|&(_, release)| line.released(release, false)).max().unwrap_or(0)
+        });
+        let mut lives =
+            Self { facts, tree, line, done: done.collect(), all: Vec::with_capacity(line.activities.len()) };
         for a in 0..line.activities.len() {
             let made = lives.made(a);
             lives.all.push(made);
@@ -83,7 +91,11 @@ impl<'a> Lives<'a> {
         let instance = self.resolve(activity, storage, position).ok_or(CheckError::Missing { step, storage })?;
         match self.life(instance) {
             Some(life) if life.birth < at => {
-                if at <= life.death { Ok(instance) } else { Err(CheckError::Dead { step, storage }) }
+                if at <= life.death {
+                    Ok(instance)
+                } else {
+                    Err(CheckError::Dead { step, storage })
+                }
             }
             _ => Err(CheckError::Missing { step, storage }),
         }
@@ -133,13 +145,7 @@ impl<'a> Lives<'a> {
 
     /// Until when the running code holds a storage made by the kernel `(operator, kernel)` of the activity and read
     /// for the last time by the operator `last`.
-    fn frame_end(
-        &self,
-        activity: &Activity,
-        storage: u32,
-        (operator, kernel): (u32, u32),
-        last: Option<u32>,
-    ) -> Tick {
+    fn frame_end(&self, activity: &Activity, storage: u32, (operator, kernel): (u32, u32), last: Option<u32>) -> Tick {
         let facts = self.facts;
         let Some(last) = last.filter(|&l| l >= operator) else { return 0 };
         if last == operator {
@@ -168,10 +174,10 @@ impl<'a> Lives<'a> {
             let region = &self.tree.scopes[s];
             let own = self.line.recomputed[s];
             let (from, until) = match region.parent {
-                None => (Some(0), self.done(s)),
+                None => (Some(0), self.done[s]),
                 Some(p) => {
                     let from = self.line.recomputed[p].filter(|&a| self.line.activities[a].frame(s).is_some());
-                    (from, own.map_or_else(|| self.done(s), |a| self.line.activities[a].ends))
+                    (from, own.map_or_else(|| self.done[s], |a| self.line.activities[a].ends))
                 }
             };
             let step = Step::Enter { start: region.start, end: region.end };
@@ -183,13 +189,6 @@ impl<'a> Lives<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Tick at which the last saved tensor that refers to a region, directly or through regions inside, is released.
-    pub(super) fn done(&self, scope: usize) -> Tick {
-        let region = &self.tree.scopes[scope];
-        let saves = (region.start..region.end).flat_map(|o| &self.facts.releases[o as usize]);
-        saves.map(|&(_, release)| self.line.released(release, false)).max().unwrap_or(0)
     }
 
     /// Kept results: from the forward pass until the recomputation reaches them, then as its own results; until the
@@ -213,20 +212,14 @@ impl<'a> Lives<'a> {
         }
     }
 
-    fn hold_cached(
-        &mut self,
-        s: usize,
-        storage: u32,
-        (o, k): (u32, u32),
-        code_end: impl Fn(&Self, &Activity) -> Tick,
-    ) {
+    fn hold_cached(&mut self, s: usize, storage: u32, (o, k): (u32, u32), code_end: impl Fn(&Self, &Activity) -> Tick) {
         let (line, region) = (self.line, &self.tree.scopes[s]);
         let until = match line.recomputed[s].map(|a| &line.activities[a]) {
             _ if !region.anchored => line.activities[0].frame(s).map_or(0, |f| f.1),
             Some(activity) if k < activity.reached(self.facts, o) => {
                 activity.kernel_at(self.facts, (o, k)).max(code_end(self, activity))
             }
-            _ => self.done(s),
+            _ => self.done[s],
         };
         self.hold((0, storage), until);
         // Recomputations around it run the region once more, and keep once more.
@@ -261,7 +254,8 @@ impl<'a> Lives<'a> {
                 // What an operator makes for itself may be read for the last time before it is saved.
                 let at = activity.called_at(o) + 1;
                 let instance = if maker == o {
-                    self.resolve(a, storage, (o, after)).ok_or(CheckError::Missing { step: Step::Save { operator: o, after }, storage })?
+                    self.resolve(a, storage, (o, after))
+                        .ok_or(CheckError::Missing { step: Step::Save { operator: o, after }, storage })?
                 } else {
                     self.require(a, storage, ((o, after), at), Step::Save { operator: o, after })?
                 };
@@ -272,20 +266,17 @@ impl<'a> Lives<'a> {
     }
 
     /// All allocations of the forward pass and of recomputations: birth, death and bytes.
-    pub(super) fn allocations(&self) -> impl Iterator<Item = (Tick, Tick, u64)> + '_ {
-        let order: Vec<u64> = {
-            let mut order = vec![0; self.facts.ranks.last().copied().unwrap_or(0)];
-            for (s, &rank) in self.facts.rank.iter().enumerate().filter(|r| *r.1 != usize::MAX) {
-                order[rank] = self.facts.size[s];
-            }
-            order
-        };
+    pub(super) fn allocations(&self) -> Vec<(Tick, Tick, u64)> {
+        let mut sizes = vec![0; self.facts.ranks.last().copied().unwrap_or(0)];
+        for (&rank, &size) in self.facts.rank.iter().zip(&self.facts.size).filter(|r| *r.0 != usize::MAX) {
+            sizes[rank] = size;
+        }
         let mut all = Vec::new();
         for (activity, lives) in self.line.activities.iter().zip(&self.all) {
-            let sizes = &order[self.facts.ranks[activity.start as usize]..];
+            let sizes = &sizes[self.facts.ranks[activity.start as usize]..];
             let made = lives.iter().zip(sizes).filter(|(l, _)| l.birth != NEVER);
             all.extend(made.map(|(l, &size)| (l.birth, l.death, size)));
         }
-        all.into_iter()
+        all
     }
 }

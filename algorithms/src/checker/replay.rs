@@ -27,14 +27,13 @@ pub(super) fn forward(facts: &Facts<'_>, tree: &Tree, line: &Schedule, lives: &L
                     continue;
                 }
                 let kernel = &facts.trace.operators[o as usize].kernels[k as usize];
-                let step = match activity.scope {
-                    None => Step::Forward { operator: o, kernel: k },
-                    Some(_) => {
-                        ran = true;
-                        again.flops += kernel.flops;
-                        again.bytes += kernel.bytes;
-                        Step::Recompute { start: activity.start, end: activity.end, operator: o, kernel: k }
-                    }
+                let step = if activity.scope.is_none() {
+                    Step::Forward { operator: o, kernel: k }
+                } else {
+                    ran = true;
+                    again.flops += kernel.flops;
+                    again.bytes += kernel.bytes;
+                    Step::Recompute { start: activity.start, end: activity.end, operator: o, kernel: k }
                 };
                 let at = activity.kernel_at(facts, (o, k));
                 for &s in kernel.reads.iter().chain(&kernel.mutates) {

@@ -16,7 +16,6 @@ pub(super) struct Activity {
     pub(super) scope: Option<usize>,
     pub(super) start: u32,
     pub(super) end: u32,
-    pub(super) begins: Tick,
     pub(super) ends: Tick,
     /// Tick at which each operator is called, [`NEVER`] if it is not.
     pub(super) called: Vec<Tick>,
@@ -42,11 +41,7 @@ impl Activity {
 
     /// Tick of a kernel; the end of the activity if it is not reached.
     pub(super) fn kernel_at(&self, facts: &Facts<'_>, (operator, kernel): (u32, u32)) -> Tick {
-        if kernel < self.reached(facts, operator) {
-            self.called_at(operator) + 1 + kernel as usize
-        } else {
-            self.ends
-        }
+        if kernel < self.reached(facts, operator) { self.called_at(operator) + 1 + kernel as usize } else { self.ends }
     }
 
     /// Tick at which an operator returns; the end of the activity if it does not.
@@ -173,14 +168,12 @@ impl Schedule {
     }
 
     fn play(&mut self, facts: &Facts<'_>, tree: &Tree, scope: Option<usize>, stop: Option<Stop>, now: &mut Tick) {
-        let (start, end) =
-            scope.map_or((0, facts.loss() + 1), |s| (tree.scopes[s].start, tree.scopes[s].end));
+        let (start, end) = scope.map_or((0, facts.loss() + 1), |s| (tree.scopes[s].start, tree.scopes[s].end));
         *now += 1;
         let mut activity = Activity {
             scope,
             start,
             end,
-            begins: *now,
             ends: NEVER,
             called: vec![NEVER; (end - start) as usize],
             halt: None,
@@ -240,8 +233,8 @@ fn last_save(facts: &Facts<'_>, tree: &Tree, scope: usize) -> Option<Stop> {
     let region = &tree.scopes[scope];
     let entry = region.children.iter().rev().find(|&&c| !tree.scopes[c].inputs.is_empty());
     let entry = entry.map(|&c| tree.scopes[c].start);
-    let own = (region.start..region.end).rev().filter(|&o| tree.innermost[o as usize] == Some(scope));
-    let own = own.filter_map(|o| Some((o, facts.trace.operators[o as usize].saves.iter().map(|s| s.1).max()?))).next();
+    let mut own = (region.start..region.end).rev().filter(|&o| tree.innermost[o as usize] == Some(scope));
+    let own = own.find_map(|o| Some((o, facts.trace.operators[o as usize].saves.iter().map(|s| s.1).max()?)));
     match (own, entry) {
         (Some((o, k)), entry) if entry.is_none_or(|e| e < o) => Some(Stop::Operator(o, k)),
         (_, entry) => entry.map(Stop::Entry),

@@ -49,7 +49,8 @@ pub(super) struct Tree {
 impl Tree {
     /// Time O(s log s + depth x kernels x log) for s segments.
     pub(super) fn new(facts: &Facts<'_>, segments: &[Segment]) -> Result<Self, CheckError> {
-        let mut tree = Self { scopes: Vec::new(), roots: Vec::new(), innermost: vec![None; facts.trace.operators.len()] };
+        let mut tree =
+            Self { scopes: Vec::new(), roots: Vec::new(), innermost: vec![None; facts.trace.operators.len()] };
         let unsafe_by = mutation_spans(facts);
         let mut open = vec![(segments, None::<usize>, "segments".to_owned(), 1)];
         while let Some((list, parent, path, depth)) = open.pop() {
@@ -176,12 +177,7 @@ fn mutation_spans(facts: &Facts<'_>) -> Vec<Option<(u32, u32)>> {
 }
 
 /// Nothing made before a cut of the region may be mutated after it, and no parameter inside.
-fn replayable(
-    facts: &Facts<'_>,
-    unsafe_by: &[Option<(u32, u32)>],
-    s: &Segment,
-    path: &str,
-) -> Result<(), CheckError> {
+fn replayable(facts: &Facts<'_>, unsafe_by: &[Option<(u32, u32)>], s: &Segment, path: &str) -> Result<(), CheckError> {
     for cut in [s.start, s.end] {
         if let Some((operator, storage)) = unsafe_by[cut as usize] {
             return Err(CheckError::UnsafeCut { path: path.to_owned(), cut, storage, operator });
@@ -224,14 +220,14 @@ fn kept(facts: &Facts<'_>, s: &Segment, path: &str) -> Result<Vec<(u32, u32)>, C
     Ok(kept)
 }
 
-/// Kept kernels that allocate nothing and read one activation: views.
+/// Kept kernels that return a tensor, allocate nothing and read one activation: views.
 fn views(facts: &Facts<'_>, kept: &[(u32, u32)], path: &str) -> Result<Vec<KeptView>, CheckError> {
     let mut views = Vec::new();
     for &(operator, kernel) in kept {
         let kernels = &facts.trace.operators[operator as usize].kernels;
         let k = &kernels[kernel as usize];
         let &[storage] = k.reads.as_slice() else { continue };
-        if !k.writes.is_empty() || facts.writer[storage as usize].is_none() || k.op == "_local_scalar_dense.default" {
+        if !k.writes.is_empty() || k.dtype.is_none() || facts.writer[storage as usize].is_none() {
             continue;
         }
         let after = &kernels[kernel as usize + 1..];
