@@ -89,7 +89,7 @@ impl Claims {
         self.same(names.peak_forward, claimed.peak_forward, found.peak_forward.saturating_add(states));
         self.same(names.peak_backward, claimed.peak_backward, found.peak_backward.saturating_add(states));
         self.same(names.after_forward, claimed.after_forward, found.after_forward.saturating_add(states));
-        // Absent in a document that names only what FORMATS.md lists; zero after a real step is impossible.
+        // Plans may leave this field out, and nothing reads as zero.
         if claimed.after_backward != 0 {
             self.same(names.after_backward, claimed.after_backward, found.after_backward.saturating_add(states));
         }

@@ -132,7 +132,8 @@ impl<'a> Facts<'a> {
             self.last[s as usize] = Some(self.loss());
         }
         let roots = trace.backward.iter().filter(|k| k.of.is_none()).flat_map(|k| &k.reads);
-        self.loss_result.extend(roots.filter(|&&s| self.writer[s as usize].is_some()));
+        let loss = self.loss();
+        self.loss_result.extend(roots.filter(|&&s| self.writer[s as usize].is_some_and(|w| w.0 == loss)));
     }
 
     /// A node is a maximal run of kernels of one operator under one name; accumulation and the root stand alone.

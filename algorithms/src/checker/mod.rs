@@ -170,3 +170,70 @@ pub fn check(graph: &Graph, segments: &[Segment]) -> Result<Verified, CheckError
         allocations: all.len() as u64,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::lives::Lives;
+    use super::schedule::NEVER;
+    use super::*;
+
+    /// Replays ResNet-18 with operators 5..11 and 11..23 as regions, after `line` and `lives` have been corrupted.
+    fn replay(
+        corrupt_line: impl FnOnce(&mut Schedule),
+        corrupt_lives: impl FnOnce(&Facts<'_>, &mut Lives<'_>),
+    ) -> Result<(), CheckError> {
+        let graph = remat_graphs::zoo::load("resnet18-b64").unwrap();
+        let facts = Facts::new(&graph);
+        let tree = Tree::new(&facts, &[Segment::new(5, 11), Segment::new(11, 23)]).unwrap();
+        let mut line = Schedule::new(&facts, &tree);
+        corrupt_line(&mut line);
+        let mut lives = Lives::new(&facts, &tree, &line)?;
+        corrupt_lives(&facts, &mut lives);
+        let gradients = replay::gradients(&facts, &line);
+        replay::forward(&facts, &tree, &line, &lives)?;
+        replay::backward(&facts, &tree, &line, &lives, &gradients)
+    }
+
+    #[test]
+    fn an_honest_replay_passes() {
+        assert_eq!(replay(|_| {}, |_, _| {}), Ok(()));
+    }
+
+    #[test]
+    fn a_region_that_is_not_recomputed_is_found() {
+        let forget = |line: &mut Schedule| {
+            line.recomputed[0] = None;
+            line.activities.pop();
+        };
+        let found = replay(forget, |_, _| {});
+        assert!(matches!(found, Err(CheckError::Missing { step: Step::Backward { .. }, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn a_recomputation_that_skips_an_operator_is_found() {
+        // Region 11..23 is recomputed first; operator 14 makes storage 141, which operator 16 reads.
+        let found = replay(|line| line.activities[1].called[3] = NEVER, |_, _| {});
+        assert!(matches!(found, Err(CheckError::Missing { storage: 141, .. })), "{found:?}");
+    }
+
+    #[test]
+    fn a_saved_tensor_that_goes_early_is_found() {
+        // In the recomputation of 5..11, storage 131 is saved by operator 7 and goes when operator 7 returns.
+        let found = replay(
+            |_| {},
+            |facts, lives| {
+                let life = &mut lives.all[2][facts.rank[131] - facts.ranks[5]];
+                life.death = life.birth + 7;
+            },
+        );
+        assert!(matches!(found, Err(CheckError::Dead { step: Step::Backward { .. }, storage: 131 })), "{found:?}");
+    }
+
+    #[test]
+    fn a_region_input_that_goes_early_is_found() {
+        // Storage 129 is an input of both regions, and only their operators save it; 11..23 is recomputed first.
+        let found = replay(|_| {}, |facts, lives| lives.all[0][facts.rank[129]].death = 100);
+        let step = Step::Recompute { start: 11, end: 23, operator: 12, kernel: 0 };
+        assert_eq!(found, Err(CheckError::Dead { step, storage: 129 }));
+    }
+}
