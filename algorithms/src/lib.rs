@@ -4,5 +4,6 @@
 
 pub mod checker;
 pub mod plan;
+pub mod predict;
 
 pub use plan::{Plan, PlanError, Regions, Segment};

@@ -9,8 +9,11 @@ pub struct Node {
     pub of: Option<u32>,
     /// First backward kernel of the node.
     pub start: u32,
-    /// Kernel before which the node's saved tensors are released: its own formula ends here, summation with other
-    /// gradients follows (`start < release <= end`).
+    /// Kernel at which the node's own formula ends; the engine's reduction of broadcast gradients follows
+    /// (`start < formula_end <= release`).
+    pub formula_end: u32,
+    /// Kernel before which the node lets go of its saved tensors; the engine's summation with gradients of other nodes
+    /// follows (`formula_end <= release <= end`).
     pub release: u32,
     /// One past the last backward kernel.
     pub end: u32,
@@ -41,7 +44,15 @@ pub(crate) fn group(trace: &Trace) -> Vec<Node> {
             n.of == kernel.of && first.node == kernel.node && kernel.of.is_some()
         });
         if !same {
-            nodes.push(Node { of: kernel.of, start: b, release: b, end: b, needs: Vec::new(), frees: Vec::new() });
+            nodes.push(Node {
+                of: kernel.of,
+                start: b,
+                formula_end: b,
+                release: b,
+                end: b,
+                needs: Vec::new(),
+                frees: Vec::new(),
+            });
         }
         let Some(node) = nodes.last_mut() else { continue };
         node.end = b + 1;
@@ -61,6 +72,7 @@ pub(crate) fn group(trace: &Trace) -> Vec<Node> {
         while node.release > node.start + 1 && is_summation(trace, &born, node, node.release - 1) {
             node.release -= 1;
         }
+        node.formula_end = formula_end(trace, node);
         let Some(of) = node.of else { continue };
         let last = std::mem::replace(&mut is_last[of as usize], false);
         let unread = &unread[of as usize];
@@ -94,4 +106,21 @@ fn is_summation(trace: &Trace, born: &[Option<u32>], node: &Node, b: u32) -> boo
     matches!(kernel.op.as_str(), "add.Tensor" | "add_.Tensor")
         && kernel.reads.iter().all(|&s| is_gradient(s))
         && kernel.reads.iter().any(|&s| born[s as usize].is_some_and(|at| at < node.start))
+}
+
+/// Where the kernels end that the node's formula runs: sums at its end, with the views of their results, reduce a
+/// gradient to the shape of a broadcast input and belong to the engine.
+fn formula_end(trace: &Trace, node: &Node) -> u32 {
+    let op = |b: u32| trace.backward[b as usize].op.as_str();
+    let mut end = node.release;
+    let mut at = end;
+    while at > node.start + 1 {
+        at -= 1;
+        match op(at) {
+            "sum.dim_IntList" => end = at,
+            "view.default" | "_unsafe_view.default" | "squeeze.dim" | "squeeze.dims" => {}
+            _ => break,
+        }
+    }
+    end
 }

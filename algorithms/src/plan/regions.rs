@@ -73,8 +73,8 @@ pub enum PlanErrorKind {
         /// The cut.
         cut: u32,
     },
-    /// A kept operator lies outside the region, or in a region nested in it.
-    #[error("operator {operator} cannot be kept: it is not one of the region's own operators")]
+    /// A kept operator lies outside the region.
+    #[error("operator {operator} cannot be kept: it lies outside the region")]
     KeepOutside {
         /// The operator.
         operator: u32,
@@ -87,6 +87,22 @@ pub enum PlanErrorKind {
         /// The storage that is mutated.
         storage: u32,
     },
+    /// A kept result is a view of something that the region recomputes.
+    #[error(
+        "operator {operator} cannot be kept: its kernel {kernel} returns a view of storage {storage}, which the region \
+         recomputes; name its other kernels in `save` instead"
+    )]
+    KeepView {
+        /// The operator.
+        operator: u32,
+        /// The kernel that returns a view.
+        kernel: String,
+        /// The storage that is viewed.
+        storage: u32,
+    },
+    /// A selective region nests another region or lies in one.
+    #[error("a selective region (keep, save) cannot contain another region or lie in one")]
+    SelectiveNested,
     /// Regions are nested too deeply.
     #[error("regions are nested more than {DEPTH_LIMIT} deep")]
     TooDeep,
@@ -134,7 +150,7 @@ impl Regions {
             self.all.push(region);
             let within = Frame { start, end, parent: Some(index), depth: frame.depth + 1 };
             let inner = self.add(graph, &s.inner, &within, &format!("{path}[{i}].inner"))?;
-            let kept = self.kept(graph, s, &inner).map_err(error)?;
+            let kept = Self::kept(graph, s, &inner, frame.depth).map_err(error)?;
             let region = &mut self.all[index as usize];
             region.inner = inner;
             region.kept = kept;
@@ -144,17 +160,19 @@ impl Regions {
     }
 
     /// Kernels that a selective region keeps.
-    fn kept(&self, graph: &Graph, s: &Segment, inner: &[u32]) -> Result<Vec<(u32, u32)>, PlanErrorKind> {
+    fn kept(graph: &Graph, s: &Segment, inner: &[u32], depth: u32) -> Result<Vec<(u32, u32)>, PlanErrorKind> {
         if s.keep.is_empty() && s.save.is_empty() {
             return Ok(Vec::new());
         }
-        let inside =
-            |o: u32| inner.iter().any(|&i| (self.all[i as usize].start..self.all[i as usize].end).contains(&o));
-        if let Some(&operator) = s.keep.iter().find(|&&o| !(s.start..s.end).contains(&o) || inside(o)) {
+        // PyTorch's policy of an outer region would also see the kernels of the inner one.
+        if !inner.is_empty() || depth > 1 {
+            return Err(PlanErrorKind::SelectiveNested);
+        }
+        if let Some(&operator) = s.keep.iter().find(|&&o| !(s.start..s.end).contains(&o)) {
             return Err(PlanErrorKind::KeepOutside { operator });
         }
         let mut kept = Vec::new();
-        for o in (s.start..s.end).filter(|&o| !inside(o)) {
+        for o in s.start..s.end {
             let whole = s.keep.contains(&o);
             for (k, kernel) in graph.operators()[o as usize].kernels.iter().enumerate() {
                 if whole || s.save.contains(&kernel.op) {
@@ -163,7 +181,27 @@ impl Regions {
             }
         }
         Self::refuse_mutated(graph, s, &kept)?;
+        Self::refuse_views(graph, s, &kept)?;
         Ok(kept)
+    }
+
+    /// A kept view holds the first run's storage, while other readers see the recomputed one.
+    fn refuse_views(graph: &Graph, s: &Segment, kept: &[(u32, u32)]) -> Result<(), PlanErrorKind> {
+        for &(operator, k) in kept {
+            let kernels = &graph.operators()[operator as usize].kernels;
+            let kernel = &kernels[k as usize];
+            if !kernel.writes.is_empty() || !kernel.mutates.is_empty() {
+                continue;
+            }
+            let is_kept = |storage: u32| {
+                kept.iter().any(|&(o, k)| graph.operators()[o as usize].kernels[k as usize].writes.contains(&storage))
+            };
+            let recomputed = |storage: &&u32| graph.producer(**storage).is_some_and(|p| p >= s.start);
+            if let Some(&storage) = kernel.reads.iter().filter(recomputed).find(|&&storage| !is_kept(storage)) {
+                return Err(PlanErrorKind::KeepView { operator, kernel: kernel.op.clone(), storage });
+            }
+        }
+        Ok(())
     }
 
     /// A kept result that is later mutated inside the region would be handed over in the wrong state.
