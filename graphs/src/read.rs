@@ -13,7 +13,7 @@ use crate::trace::{Faults, TRACE_FORMAT, Trace};
 use crate::zoo;
 
 /// Largest document that is read, in bytes after decompression. The largest real trace known is under 1 MiB.
-pub const DOCUMENT_LIMIT: u64 = 256 << 20;
+pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 
 /// Where a document comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
