@@ -2,11 +2,12 @@
 //!
 //! Nothing here reads or writes files: graphs come from `remat-graphs`, plans go out as values.
 
-pub mod cost;
-pub mod interval;
 pub mod algorithm;
 pub mod baselines;
 pub mod chain;
+pub mod checker;
+pub mod cost;
+pub mod interval;
 pub mod plan;
 pub mod predict;
 
