@@ -64,9 +64,9 @@
 //!
 //! - Optimality, times, and memory of the optimizer beyond its states lying under everything.
 //! - The trace itself: that it was recorded faithfully, or that kernels compute what they should.
-//! - What a trace cannot show. An operator without kernels reads nothing as far as a trace tells, so a region of such
-//!   operators alone has no visible inputs. What the model returns besides what the loss reads is held until the loss
-//!   is done, but only a trace with `outputs` names it.
+//! - What a trace cannot show. An operator without kernels names nothing that it reads; at the start of a region it is
+//!   taken to read the result before it. What the model returns besides what the loss reads is held until the loss is
+//!   done, but only a trace with `outputs` names it.
 //!
 //! # Rules of PyTorch that experiments showed
 //!

@@ -9,6 +9,9 @@ use crate::plan::Segment;
 /// Deepest nesting that is checked.
 const DEPTH_LIMIT: usize = 32;
 
+/// Takes apart what an operator with several results returns.
+const GETITEM: &str = "<built-in function getitem>";
+
 /// One region.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -260,6 +263,13 @@ fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
             None => facts.kind(r) == StorageKind::Input,
         })
         .collect();
+    // An operator without kernels hands on what it is given: the result before it, as far as a trace tells.
+    let first = &facts.trace.operators[s.start as usize];
+    if first.kernels.is_empty() && first.op != GETITEM {
+        let before = facts.trace.operators[..s.start as usize].iter().rev().find_map(|o| o.kernels.last());
+        let result = before.and_then(|k| if k.writes.is_empty() { k.reads.first() } else { k.writes.first() });
+        inputs.extend(result.filter(|&&r| facts.writer[r as usize].is_some()));
+    }
     inputs.sort_unstable();
     inputs.dedup();
     inputs
@@ -268,7 +278,7 @@ fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
 /// What enters the region as a tuple: the results of an operator before it that a `getitem` in it takes apart; and
 /// whether all of the tuple's parts are taken inside, so that none enters as a tensor.
 fn tuples(facts: &Facts<'_>, s: &Segment) -> (Vec<u32>, bool) {
-    let is_getitem = |o: u32| facts.trace.operators[o as usize].op == "<built-in function getitem>";
+    let is_getitem = |o: u32| facts.trace.operators[o as usize].op == GETITEM;
     if !is_getitem(s.start) {
         return (Vec::new(), false);
     }
