@@ -133,7 +133,7 @@ impl Transformer {
         Self { layers: operators / 22, ..Self::default() }
     }
 
-    /// The step. All blocks are alike, as in real ones. Time O(layers); 10,000 operators take some milliseconds.
+    /// The step. All blocks are alike, as in real ones. Time O(layers); 10,000 operators take some tens of milliseconds.
     pub fn trace(&self) -> Trace {
         let mut r = Recorder::new(format!("transformer-{}", self.layers), 512);
         if self.autocast {
