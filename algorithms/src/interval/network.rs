@@ -8,9 +8,15 @@ use rayon::prelude::*;
 use remat_graphs::Graph;
 use rustc_hash::FxHashMap;
 
+use crate::plan::Segment;
+
+use super::keep::Keep;
 use super::profile::Profile;
 use super::scan::{Bounds, Locals, Marks, scan};
 use super::slots::Slots;
+
+/// Most steps of a network; 32 bytes each.
+const MAX_STEPS: usize = 24_000_000;
 
 /// One way to continue from a state.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +29,18 @@ pub(super) struct Step {
     pub need: u64,
     /// Nanoseconds of recomputation.
     pub time: u64,
-    /// Is it a checkpointed region? Otherwise one plain operator.
-    pub is_region: bool,
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepKind {
+    /// Runs one operator plainly.
+    Plain,
+    /// Checkpoints a region.
+    Region,
+    /// Checkpoints a region that keeps the kernels of a candidate set.
+    Selective(u8),
 }
 
 /// All steps that can be part of a plan within the limit.
@@ -32,12 +48,10 @@ pub(super) struct Step {
 pub(super) struct Network {
     /// Cut of every state; states are in ascending order of cuts, the first is the start, the last the end.
     pub cuts: Vec<u32>,
-    /// Least bytes that any plan within the limit holds in a state.
-    pub least_held: Vec<u64>,
     /// Steps of state `i`: `steps[first[i] .. first[i + 1]]`.
     pub first: Vec<u32>,
     pub steps: Vec<Step>,
-    /// Pairs of cuts whose local peaks were computed.
+    /// Regions whose local peaks were computed.
     pub regions: u64,
 }
 
@@ -79,6 +93,26 @@ impl Allowed {
         Self { ends }
     }
 
+    /// About `parts` regions of equally many operators, one behind the other, as far as they are allowed.
+    pub(super) fn uniform(&self, parts: u32) -> Vec<Segment> {
+        let n = self.ends.len() as u32;
+        let length = n.div_ceil(parts).max(1);
+        let mut segments = Vec::new();
+        let mut at = 0;
+        while at < n {
+            let ends = &self.ends[at as usize];
+            let i = ends.partition_point(|&e| e < at.saturating_add(length));
+            match ends.get(i).or(ends.last()) {
+                Some(&end) => {
+                    segments.push(Segment::new(at, end));
+                    at = end;
+                }
+                None => at += 1,
+            }
+        }
+        segments
+    }
+
     /// Drops the regions that a predicate refuses.
     pub fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
         for (a, ends) in self.ends.iter_mut().enumerate() {
@@ -103,15 +137,28 @@ fn is_inert(graph: &Graph, o: u32) -> bool {
 }
 
 impl Network {
-    /// Builds the network of all plans whose peak stays within `limit`. Time and memory O(states × cuts).
-    pub(super) fn build(profile: &Profile<'_, '_>, slots: &Slots, allowed: &Allowed, limit: u64) -> Self {
-        let locals = scan_all(profile, slots, allowed, limit);
+    /// Builds the network of all plans whose peak stays within `limit`; `None` if it has more than [`MAX_STEPS`] steps.
+    /// Time and memory O(states × cuts).
+    pub(super) fn build(
+        profile: &Profile<'_, '_>,
+        slots: &Slots,
+        allowed: &Allowed,
+        keeps: &[Keep],
+        limit: u64,
+    ) -> Option<Self> {
+        let mut all = vec![(StepKind::Region, scan_all(profile, slots, allowed, None, limit))];
+        for (i, keep) in keeps.iter().enumerate() {
+            all.push((StepKind::Selective(i as u8), scan_all(profile, slots, allowed, Some(keep), limit)));
+        }
         let mut b = Builder::new(profile, slots, limit);
         for cut in 0..profile.operators.len() as u32 {
-            b.states_at(cut, locals.get(cut as usize));
+            b.states_at(cut, &all);
+            if b.steps.len() > MAX_STEPS {
+                return None;
+            }
         }
-        let regions = locals.iter().map(|l| l.regions.len() as u64).sum();
-        b.finish(regions)
+        let regions = all.iter().flat_map(|(_, locals)| locals).map(|l| l.regions.len() as u64).sum();
+        Some(b.finish(regions))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -123,14 +170,24 @@ impl Network {
     }
 }
 
-fn scan_all(profile: &Profile<'_, '_>, slots: &Slots, allowed: &Allowed, limit: u64) -> Vec<Locals> {
+fn scan_all(
+    profile: &Profile<'_, '_>,
+    slots: &Slots,
+    allowed: &Allowed,
+    keep: Option<&Keep>,
+    limit: u64,
+) -> Vec<Locals> {
     let graph = profile.program.graph;
     (0..graph.loss())
         .into_par_iter()
         .map_init(Marks::default, |marks, a| {
             let ends = &allowed.ends[a as usize];
             let crossing = slots.crossing(a).iter().map(|&s| graph.size(s)).sum();
-            if ends.is_empty() { Locals::default() } else { scan(profile, a, &Bounds { ends, limit, crossing }, marks) }
+            if ends.is_empty() {
+                Locals::default()
+            } else {
+                scan(profile, a, &Bounds { ends, limit, crossing, keep }, marks)
+            }
         })
         .collect()
 }
@@ -189,13 +246,15 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         id
     }
 
-    fn states_at(&mut self, cut: u32, locals: Option<&Locals>) {
+    fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
         for id in std::mem::take(&mut self.pending[cut as usize]) {
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.plain(id, cut);
-            if let Some(locals) = locals {
-                self.regions(id, cut, locals);
+            for (kind, locals) in all {
+                if let Some(locals) = locals.get(cut as usize) {
+                    self.regions(id, cut, locals, *kind);
+                }
             }
             self.first.push(self.steps.len() as u32);
             let key = (cut, std::mem::take(&mut self.masks[id as usize]));
@@ -231,11 +290,11 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         for &s in &op.saves {
             self.slots.add(&mut mask, s);
         }
-        self.step(id, j + 1, mask, Step { to: 0, held, need, time: 0, is_region: false });
+        self.step(id, j + 1, mask, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
     }
 
     /// Checkpoints the regions that start at cut `a`.
-    fn regions(&mut self, id: u32, a: u32, locals: &Locals) {
+    fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
         let graph = self.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
         let shared = self.held_and_running(&mask, a);
@@ -252,9 +311,15 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             while let Some(s) = ending.next_if(|&s| self.profile.last_use[s as usize] < region.end) {
                 self.slots.remove(&mut mask, s);
             }
+            let mut after = mask.clone();
+            for &s in &locals.kept[..region.kept_until as usize] {
+                if self.profile.last_use[s as usize] >= region.end {
+                    self.slots.add(&mut after, s);
+                }
+            }
             let forward = region.forward.saturating_sub(shared);
             let need = forward.max(region.backward + held).max(locals.after_inputs);
-            self.step(id, region.end, mask.clone(), Step { to: 0, held, need, time: region.time, is_region: true });
+            self.step(id, region.end, after, Step { to: 0, held: held + region.kept, need, time: region.time, kind });
         }
     }
 
@@ -286,7 +351,6 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
         Network {
             cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
-            least_held: by_order.iter().map(|&id| self.least_held[id as usize]).collect(),
             first: self.first,
             steps: self.steps,
             regions,
