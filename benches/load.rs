@@ -25,7 +25,7 @@ fn benches(c: &mut Criterion) {
             b.iter(|| read::parse(black_box(text), entry.name).is_ok());
         });
         group.bench_function(BenchmarkId::new("zoo", entry.name), |b| {
-            b.iter(|| zoo::load(black_box(entry.name)).is_ok())
+            b.iter(|| zoo::load(black_box(entry.name)).is_ok());
         });
     }
     group.finish();

@@ -96,26 +96,31 @@ fn births(trace: &Trace) -> Vec<Option<u32>> {
     born
 }
 
+fn is_gradient(trace: &Trace, storage: u32) -> bool {
+    matches!(trace.storages[storage as usize].kind, StorageKind::Gradient | StorageKind::ParamGrad)
+}
+
 /// Is kernel `b` the engine summing a gradient of this node with one that an earlier node left?
 fn is_summation(trace: &Trace, born: &[Option<u32>], node: &Node, b: u32) -> bool {
     let kernel = &trace.backward[b as usize];
-    let is_gradient =
-        |s: u32| matches!(trace.storages[s as usize].kind, StorageKind::Gradient | StorageKind::ParamGrad);
     matches!(kernel.op.as_str(), "add.Tensor" | "add_.Tensor")
-        && kernel.reads.iter().all(|&s| is_gradient(s))
+        && kernel.reads.iter().all(|&s| is_gradient(trace, s))
         && kernel.reads.iter().any(|&s| born[s as usize].is_some_and(|at| at < node.start))
 }
 
-/// Where the kernels end that the node's formula runs: sums at its end, with the views of their results, reduce a
-/// gradient to the shape of a broadcast input and belong to the engine.
+/// Where the kernels end that the node's formula runs: sums and casts of gradients at its end, with the views of their
+/// results, bring a gradient to the shape and type of the input and belong to the engine.
 fn formula_end(trace: &Trace, node: &Node) -> u32 {
-    let op = |b: u32| trace.backward[b as usize].op.as_str();
     let mut end = node.release;
     let mut at = end;
     while at > node.start + 1 {
         at -= 1;
-        match op(at) {
-            "sum.dim_IntList" => end = at,
+        let kernel = &trace.backward[at as usize];
+        if !kernel.reads.iter().all(|&s| is_gradient(trace, s)) {
+            break;
+        }
+        match kernel.op.as_str() {
+            "sum.dim_IntList" | "_to_copy.default" => end = at,
             "view.default" | "_unsafe_view.default" | "squeeze.dim" | "squeeze.dims" => {}
             _ => break,
         }

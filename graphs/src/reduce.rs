@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::chain::{CHAIN_FORMAT, Chain, Layer};
+use crate::cost::CostModel;
 use crate::cuts;
 use crate::graph::Graph;
 use crate::trace::StorageKind;
@@ -56,11 +57,22 @@ impl ChainOfGraph {
         Self { chain, cuts, handed_on }
     }
 
+    /// Fills in the forward time of every layer by a cost model; the graph is the one that was reduced. Time O(kernels).
+    #[must_use]
+    pub fn timed(mut self, graph: &Graph, model: &CostModel) -> Self {
+        // Seconds are what the format asks for; planners count the nanoseconds of operators instead.
+        let seconds = |from: u32, to: u32| (from..to).map(|o| model.operator_ns(graph, o)).sum::<u64>() as f64 / 1e9;
+        self.chain.layers[0].time = Some(0.0);
+        for (layer, w) in self.chain.layers[1..].iter_mut().zip(self.cuts.windows(2)) {
+            layer.time = Some(seconds(w[0], w[1]));
+        }
+        self
+    }
+
     /// Operator ranges to recompute when exactly the given layers are checkpoints: between two consecutive checkpoints
     /// `i < j` the operators `cuts[i] .. cuts[j]`, cut off before the last layer, which is never recomputed.
     ///
-    /// A range of one layer saves nothing by being recomputed unless its own saves outweigh that; it is kept, since a
-    /// chain's checkpoint set says nothing of layers run plainly. Layers out of range are ignored; layer 0 and the last
+    /// A range of one layer is a region like any other: a chain's checkpoint set says nothing of layers run plainly. Layers out of range are ignored; layer 0 and the last
     /// layer count as checkpoints whether listed or not. Time O(c log c) for c checkpoints.
     pub fn regions(&self, checkpoints: &[u32]) -> Vec<(u32, u32)> {
         let last = self.cuts.len() as u32 - 1;

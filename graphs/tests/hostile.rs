@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use remat_graphs::read::{self, DOCUMENT_LIMIT, Document, Source};
 use remat_graphs::trace::ENTRIES_LIMIT;
-use remat_graphs::{Graph, LoadError, Trace, synthetic};
+use remat_graphs::{CostModel, Graph, LoadError, Trace, synthetic};
 use serde_json::json;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -93,6 +93,19 @@ fn folders_and_missing_files() {
     let folder = std::env::temp_dir();
     assert!(matches!(read::load(&Source::Path(folder)), Err(LoadError::Io { .. })));
     assert!(matches!(read::load_path("no/such/file.json"), Err(LoadError::Io { .. })));
+}
+
+#[test]
+fn a_device_of_one_s_own() {
+    let good = r#"{"name": "mine", "bandwidth_gb_s": 100, "launch_ns": 0, "gflops": {"float32": 10}}"#;
+    let model = CostModel::load(&File::new("good.json", good.as_bytes()).0).expect("a device");
+    assert_eq!(model.of().name, "mine");
+    let zero = good.replace("100", "0");
+    let error = CostModel::load(&File::new("zero.json", zero.as_bytes()).0).expect_err("no bandwidth");
+    assert!(error.to_string().ends_with("is not valid:\nbandwidth_gb_s: must be at least 1"), "{error}");
+    let negative = good.replace("10}", "-10}");
+    let error = CostModel::load(&File::new("negative.json", negative.as_bytes()).0).expect_err("a negative rate");
+    assert!(error.to_string().contains("gflops.float32: invalid value: integer `-10`"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The chain of a graph, on a hand-made step with a view, a skip, a mask and a frozen stem.
 
-use remat_graphs::{ChainOfGraph, Graph, StorageKind, Trace};
+use remat_graphs::{ChainOfGraph, CostModel, Graph, StorageKind, Trace};
 
 /// `input -> a -> b (in place) -> c -> view -> d (reads c twice, and the mask) -> loss`.
 fn graph() -> Graph {
@@ -61,6 +61,16 @@ fn checkpoints_become_regions_before_the_loss() {
     assert_eq!(chain.regions(&[2]), [(0, 3), (3, 6)]);
     assert_eq!(chain.regions(&[0, 2, 4, 5, 99]), [(0, 3), (3, 6)]);
     assert_eq!(chain.regions(&[1, 2, 3, 4]), [(0, 1), (1, 3), (3, 5), (5, 6)]);
+}
+
+#[test]
+fn times_of_layers_add_up_to_the_forward_pass() {
+    let graph = remat_graphs::zoo::load("vgg16-b32").expect("a zoo entry");
+    let model = CostModel::device("a100").expect("a known device");
+    let chain = ChainOfGraph::of(&graph).timed(&graph, &model);
+    chain.chain.validate().expect("valid times");
+    let total: f64 = chain.chain.layers.iter().filter_map(|l| l.time).sum();
+    assert!((total * 1e9 - model.forward_ns(&graph) as f64).abs() < 1.0);
 }
 
 #[test]

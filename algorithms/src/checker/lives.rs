@@ -59,7 +59,9 @@ impl<'a> Lives<'a> {
         let mut step = step;
         while let Some(s) = scope {
             let region = &self.tree.scopes[s];
-            if self.tree.view(s, storage, step).is_some() {
+            let in_tuple =
+                region.tuples.binary_search(&storage).is_ok() && region.inputs.binary_search(&storage).is_err();
+            if in_tuple || self.tree.view(s, storage, step).is_some() {
                 return Some((0, storage));
             }
             step = (region.start, 0);
@@ -202,6 +204,11 @@ impl<'a> Lives<'a> {
                     self.hold_cached(s, storage, (o, k), |lives, activity| lives.code_end(activity, storage, (o, k)));
                 }
             }
+            for &storage in &region.tuples {
+                let frame = |line: &Schedule, a: usize| line.activities[a].frame(s).map_or(0, |f| f.1);
+                self.hold((0, storage), if region.anchored { self.done[s] } else { frame(self.line, 0) });
+                self.hold_again(s, storage, (region.start, 0));
+            }
             for &view in &region.views {
                 self.hold_cached(s, view.storage, view.at, |lives, activity| {
                     let last = lives.facts.last[view.storage as usize].filter(|_| view.returned);
@@ -222,12 +229,17 @@ impl<'a> Lives<'a> {
             _ => self.done[s],
         };
         self.hold((0, storage), until);
-        // Recomputations around it run the region once more, and keep once more.
+        self.hold_again(s, storage, (o, k));
+    }
+
+    /// Recomputations around a region run it once more, and hold once more what it keeps or takes as a tuple.
+    fn hold_again(&mut self, s: usize, storage: u32, at: (u32, u32)) {
+        let (line, region) = (self.line, &self.tree.scopes[s]);
         let mut around = region.parent;
         while let Some(p) = around {
             if let Some((a, (_, returns))) = line.recomputed[p].and_then(|a| Some((a, line.activities[a].frame(s)?))) {
                 let until = if region.anchored { line.activities[a].ends } else { returns };
-                if let Some(instance) = self.resolve(a, storage, (o, k)) {
+                if let Some(instance) = self.resolve(a, storage, at) {
                     self.hold(instance, until);
                 }
             }

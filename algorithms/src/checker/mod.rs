@@ -64,10 +64,9 @@
 //!
 //! - Optimality, times, and memory of the optimizer beyond its states lying under everything.
 //! - The trace itself: that it was recorded faithfully, or that kernels compute what they should.
-//! - What a trace cannot show. An operator without kernels reads nothing as far as a trace tells, so a region of such
-//!   operators alone has no visible inputs. A cut between an operator that returns several tensors and the `getitem`s that
-//!   take them apart makes a region's input a tuple, which `torch.utils.checkpoint` holds from the forward pass on; the
-//!   replay does not.
+//! - What a trace cannot show. An operator without kernels names nothing that it reads; at the start of a region it is
+//!   taken to read the result before it. What the model returns besides what the loss reads is held until the loss is
+//!   done, but only a trace with `outputs` names it.
 //!
 //! # Rules of PyTorch that experiments showed
 //!
@@ -77,6 +76,10 @@
 //!   recomputation runs the inner region. The inner region's own recomputation computes it again.
 //! - A kept kernel that returns a view keeps the storage behind it from the forward pass on. Where the operator returns
 //!   the view, later operators read, and save, the kept storage and not the recomputed one.
+//! - A region that starts between an operator with several results and the `getitem`s that take them apart is given a
+//!   tuple. `torch.utils.checkpoint` saves tensors only and holds a tuple itself: from the forward pass until the region's
+//!   backward is over, also for an inner region, whose recomputation reads the held one. The tuple is no save of the
+//!   region around.
 //! - A kept kernel that works in place always fails when it is handed over, also if what it changes is a buffer.
 //! - The loss holds casts of its inputs until it returns, with or without autocast.
 //!
@@ -182,6 +185,14 @@ mod tests {
         corrupt_line: impl FnOnce(&mut Schedule),
         corrupt_lives: impl FnOnce(&Facts<'_>, &mut Lives<'_>),
     ) -> Result<(), CheckError> {
+        replay_with(corrupt_line, corrupt_lives, |_, _| {})
+    }
+
+    fn replay_with(
+        corrupt_line: impl FnOnce(&mut Schedule),
+        corrupt_lives: impl FnOnce(&Facts<'_>, &mut Lives<'_>),
+        corrupt_gradients: impl FnOnce(&Schedule, &mut [Option<(usize, usize)>]),
+    ) -> Result<(), CheckError> {
         let graph = remat_graphs::zoo::load("resnet18-b64").unwrap();
         let facts = Facts::new(&graph);
         let tree = Tree::new(&facts, &[Segment::new(5, 11), Segment::new(11, 23)]).unwrap();
@@ -189,7 +200,8 @@ mod tests {
         corrupt_line(&mut line);
         let mut lives = Lives::new(&facts, &tree, &line)?;
         corrupt_lives(&facts, &mut lives);
-        let gradients = replay::gradients(&facts, &line);
+        let mut gradients = replay::gradients(&facts, &line);
+        corrupt_gradients(&line, &mut gradients);
         replay::forward(&facts, &tree, &line, &lives)?;
         replay::backward(&facts, &tree, &line, &lives, &gradients)
     }
@@ -235,5 +247,18 @@ mod tests {
         let found = replay(|_| {}, |facts, lives| lives.all[0][facts.rank[129]].death = 100);
         let step = Step::Recompute { start: 11, end: 23, operator: 12, kernel: 0 };
         assert_eq!(found, Err(CheckError::Dead { step, storage: 129 }));
+    }
+
+    #[test]
+    fn a_gradient_that_is_read_after_it_died_is_found() {
+        // Storage 231 is the root gradient, which backward kernel 2 reads.
+        let found = replay_with(
+            |_| {},
+            |_, _| {},
+            |line, gradients| gradients[231] = gradients[231].map(|g| (g.0, line.backward[1])),
+        );
+        assert_eq!(found, Err(CheckError::Dead { step: Step::Backward { kernel: 2 }, storage: 231 }));
+        let found = replay_with(|_| {}, |_, _| {}, |_, gradients| gradients[231] = None);
+        assert_eq!(found, Err(CheckError::Missing { step: Step::Backward { kernel: 2 }, storage: 231 }));
     }
 }

@@ -9,6 +9,9 @@ use crate::plan::Segment;
 /// Deepest nesting that is checked.
 const DEPTH_LIMIT: usize = 32;
 
+/// Takes apart what an operator with several results returns.
+const GETITEM: &str = "<built-in function getitem>";
+
 /// One region.
 #[derive(Debug)]
 pub(super) struct Scope {
@@ -23,6 +26,8 @@ pub(super) struct Scope {
     pub(super) views: Vec<KeptView>,
     /// Storages made before the region and read in it, ascending: activations and step inputs.
     pub(super) inputs: Vec<u32>,
+    /// Storages that enter as parts of a tuple, ascending. A checkpoint saves tensors only; a tuple it holds itself.
+    pub(super) tuples: Vec<u32>,
     /// Does the region's frame outlive its forward pass? It does if something saved refers to it.
     pub(super) anchored: bool,
 }
@@ -76,6 +81,11 @@ impl Tree {
                 }
                 let kept = kept(facts, s, &path)?;
                 let views = views(facts, &kept, &path)?;
+                let mut inputs = inputs(facts, s);
+                let (tuples, whole) = tuples(facts, s);
+                if whole {
+                    inputs.retain(|i| tuples.binary_search(i).is_err());
+                }
                 tree.scopes.push(Scope {
                     start: s.start,
                     end: s.end,
@@ -83,7 +93,8 @@ impl Tree {
                     children: Vec::new(),
                     kept,
                     views,
-                    inputs: inputs(facts, s),
+                    inputs,
+                    tuples,
                     anchored: false,
                 });
                 open.push((&s.inner, Some(index), format!("{path}.inner"), depth + 1));
@@ -252,7 +263,29 @@ fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
             None => facts.kind(r) == StorageKind::Input,
         })
         .collect();
+    // An operator without kernels hands on what it is given: the result before it, as far as a trace tells.
+    let first = &facts.trace.operators[s.start as usize];
+    if first.kernels.is_empty() && first.op != GETITEM {
+        let before = facts.trace.operators[..s.start as usize].iter().rev().find_map(|o| o.kernels.last());
+        let result = before.and_then(|k| if k.writes.is_empty() { k.reads.first() } else { k.writes.first() });
+        inputs.extend(result.filter(|&&r| facts.writer[r as usize].is_some()));
+    }
     inputs.sort_unstable();
     inputs.dedup();
     inputs
+}
+
+/// What enters the region as a tuple: the results of an operator before it that a `getitem` in it takes apart; and
+/// whether all of the tuple's parts are taken inside, so that none enters as a tensor.
+fn tuples(facts: &Facts<'_>, s: &Segment) -> (Vec<u32>, bool) {
+    let is_getitem = |o: u32| facts.trace.operators[o as usize].op == GETITEM;
+    if !is_getitem(s.start) {
+        return (Vec::new(), false);
+    }
+    let Some(source) = (0..s.start).rev().find(|&o| !is_getitem(o)) else { return (Vec::new(), false) };
+    let last = facts.trace.operators[source as usize].kernels.last();
+    let results = last.map_or(&[][..], |k| if k.writes.is_empty() { &k.reads[..] } else { &k.writes[..] });
+    let mut results: Vec<u32> = results.iter().copied().filter(|&r| facts.writer[r as usize].is_some()).collect();
+    results.sort_unstable();
+    (results, source + 1 == s.start)
 }
