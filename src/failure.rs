@@ -2,7 +2,7 @@
 
 use std::io;
 
-use remat::graphs::{LoadError, Source};
+use remat::graphs::LoadError;
 
 /// The command's answer, where it is not the one hoped for.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl Failure {
         }
     }
 
-    /// What is wrong with the document at `source`, of which `wanted` was expected.
-    pub(crate) fn loading(error: &LoadError, source: &Source, wanted: &str) -> Self {
+    /// What is wrong with a document that was read as `wanted`, GRAPH or PLAN.
+    pub(crate) fn loading(error: &LoadError, wanted: &str) -> Self {
         let failure = Self::wrong(error.to_string());
         match error {
             LoadError::Io { source: io, .. } if io.kind() == io::ErrorKind::NotFound => {
@@ -61,6 +61,9 @@ impl Failure {
             LoadError::Io { source: io, .. } if io.kind() == io::ErrorKind::IsADirectory => {
                 failure.hint("name a file in it")
             }
+            LoadError::Unknown { name, .. } if wanted == "PLAN" => {
+                Self::wrong(format!("there is no file {name}")).hint("PLAN is a path, or - for standard input")
+            }
             LoadError::Unknown { nearest, .. } if nearest.is_empty() => {
                 failure.hint("`remat zoo` lists the built-in steps; a path has a folder or an extension")
             }
@@ -68,8 +71,8 @@ impl Failure {
             LoadError::Format { found, .. } if found == "\"plan/1\"" && wanted == "GRAPH" => {
                 failure.hint("this is a plan; the graph comes first, then the plan")
             }
-            LoadError::Format { .. } if wanted == "PLAN" && matches!(source, Source::Zoo(_)) => {
-                failure.hint("this is a built-in step; the plan comes after the graph")
+            LoadError::Format { found, .. } if found == "\"trace/1\"" && wanted == "PLAN" => {
+                failure.hint("this is a training step; the plan comes after the graph")
             }
             _ => failure,
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remat::Plan;
 use remat::algorithms::checker::CheckError;
-use remat::graphs::{CostModel, Document, Source, read};
+use remat::graphs::{CostModel, Document, LoadError, Source, read};
 
 use crate::failure::Failure;
 
@@ -30,12 +30,12 @@ pub(crate) fn refuse_two_stdin<'a>(sources: impl IntoIterator<Item = &'a Source>
 
 /// Loads a graph or a chain.
 pub(crate) fn document(source: &Source) -> Result<Document, Failure> {
-    read::load(source).map_err(|e| Failure::loading(&e, source, "GRAPH"))
+    read::load(source).map_err(|e| Failure::loading(&e, "GRAPH"))
 }
 
 /// Loads a plan.
 pub(crate) fn plan(source: &Source) -> Result<Plan, Failure> {
-    let failed = |e| Failure::loading(&e, source, "PLAN");
+    let failed = |e: LoadError| Failure::loading(&e, "PLAN");
     let text = source.read().map_err(failed)?;
     remat::algorithms::plan::parse(&text, &source.label()).map_err(failed)
 }

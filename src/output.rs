@@ -128,9 +128,12 @@ fn file(path: &Path, text: &str) -> Result<(), Failure> {
         temporary.as_file().sync_all()?;
         temporary.persist(&target).map_err(|e| e.error)
     });
+    // The kind alone: the rest names the temporary file.
     replaced.map(drop).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => failed(&e).hint(format!("is there a folder {}?", folder.display())),
-        _ => failed(&e),
+        io::ErrorKind::NotFound => {
+            Failure::wrong(format!("cannot write {}: there is no folder {}", path.display(), folder.display()))
+        }
+        kind => failed(&kind.into()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `remat plan`: a plan/1 document.
 
+use remat::algorithms::algorithm::ParseAlgorithmError;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
 use remat::{Algorithm, Options, Plan, Segment};
@@ -43,7 +44,10 @@ fn algorithm(name: &str) -> Result<Option<Algorithm>, Failure> {
     if name == "auto" {
         return Ok(None);
     }
-    name.parse().map(Some).map_err(|e| Failure::wrong(format!("--algorithm: {e}, auto")))
+    name.parse().map(Some).map_err(|e: ParseAlgorithmError| match e {
+        ParseAlgorithmError::Unknown(_) => Failure::wrong(format!("--algorithm: {e}, auto")),
+        _ => Failure::wrong(format!("--algorithm: {e}")),
+    })
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
@@ -90,8 +94,12 @@ fn text(plan: &Plan) -> String {
         let (with, without) = (of(&plan.predicted), of(&plan.without));
         format!("{} ({with} B) instead of {} ({})", human(with), human(without), table::percent(with, without))
     };
-    pairs.push(("peak", both(|p| p.peak)));
-    if plan.segments.is_some() {
+    if plan.checkpoints.is_some() {
+        // The objective's value counts gradients, the sum of all layers does not: no share of one another.
+        let peak = plan.predicted.map_or(0, |p| p.peak);
+        pairs.push(("peak", format!("{} ({peak} B)", human(peak))));
+    } else {
+        pairs.push(("peak", both(|p| p.peak)));
         pairs.push(("  forward", both(|p| p.peak_forward)));
         pairs.push(("  backward", both(|p| p.peak_backward)));
     }

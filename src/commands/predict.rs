@@ -1,6 +1,7 @@
 //! `remat predict`: what a step takes, to the byte.
 
 use remat::algorithms::checker::{CheckError, check_chain};
+use remat::algorithms::plan::{PlanError, PlanErrorKind};
 use remat::bytes::human;
 use remat::graphs::{Chain, Document, Source};
 use remat::{Graph, Optimizer, Peaks, Plan};
@@ -51,12 +52,27 @@ fn of_graph(settings: &Settings, graph: &Graph, plan: Option<&Plan>) -> Result<(
     };
     let segments = segments.map_err(|e| at_plan(settings, &e))?;
     let label = settings.plan.as_ref().map(Source::label).unwrap_or_default();
-    let peaks = remat::predict(graph, segments, settings.optimizer)
-        .map_err(|e| Failure::wrong(format!("{label}: {e}")).hint("`remat inspect` shows the graph"))?;
+    let peaks = remat::predict(graph, segments, settings.optimizer).map_err(|e| {
+        let failure = Failure::wrong(format!("{label}: {e}"));
+        match e {
+            remat::Error::Plan(PlanError { kind: PlanErrorKind::UnsafeCut { cut }, .. }) => {
+                failure.hint(safe_cuts(graph, cut))
+            }
+            _ => failure.hint("`remat inspect` shows the graph"),
+        }
+    })?;
     match settings.format {
         Format::Json => output::data(&output::json(&peaks)?),
         Format::Table => output::data(&text(&peaks)),
     }
+}
+
+/// The safe cuts on both sides of one that is not.
+fn safe_cuts(graph: &Graph, cut: u32) -> String {
+    let before = graph.safe_cuts().take_while(|&k| k < cut).last();
+    let after = graph.safe_cuts().find(|&k| k > cut);
+    let both: Vec<String> = before.into_iter().chain(after).map(|k| k.to_string()).collect();
+    format!("the nearest safe cuts are {}", both.join(" and "))
 }
 
 /// A chain has one number: the objective's value, and without a plan the sum of all layers.
