@@ -15,10 +15,10 @@ use remat::{Algorithm, Optimizer};
     propagate_version = true,
     after_help = "GRAPH is a trace/1 or chain/1 document, plain or gzip: a path, - for standard input, or the name of a \
                   built-in step (see `remat zoo`).\n\n\
-                  Exit codes: 0 done; 1 a proven no (a plan that is refused); 2 wrong usage or bad input.\n\n\
+                  Exit codes: 0 done; 1 a proven no (a plan that is refused, a budget below the least peak); 2 wrong usage or bad input.\n\n\
                   Examples:\n  \
                   remat compare resnet50-b32 unet-b8\n  \
-                  remat plan gpt2-b8-s512 -o plan.json\n  \
+                  remat plan gpt2-b8-s512 --budget 4GiB -o plan.json\n  \
                   remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach\n  \
                   remat check gpt2-b8-s512 plan.json"
 )]
@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Plan(Plan),
     Predict(Predict),
     Compare(Compare),
+    Frontier(Frontier),
     Check(Check),
     Inspect(Inspect),
     Zoo(Zoo),
@@ -57,6 +58,38 @@ pub(crate) struct Device {
     pub device: OsString,
 }
 
+/// What the exact planner may do.
+#[derive(Debug, Args)]
+pub(crate) struct Exact {
+    /// Let regions keep the results of kernels that take long per byte, such as matrix products
+    #[arg(long)]
+    pub selective: bool,
+    /// What a region is made of: any operators, or whole module calls and runs of sibling calls
+    #[arg(long, value_enum, default_value = "operator")]
+    pub granularity: Granularity,
+    /// Only recompute within modules whose path matches; * matches dots, too; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Never recompute modules whose path matches; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    pub never: Vec<String>,
+    /// Seconds after which the search for least recomputation stops; the plan is then feasible, with a lower bound
+    #[arg(long, value_name = "SECONDS")]
+    pub time_limit: Option<u64>,
+    /// Most labels that this search keeps, 24 bytes each; beyond, the plan is feasible, with a lower bound
+    #[arg(long, value_name = "N")]
+    pub max_labels: Option<u64>,
+}
+
+/// What a region is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Granularity {
+    /// Any operators between two safe cuts.
+    Operator,
+    /// Whole module calls, or runs of consecutive calls of siblings.
+    Module,
+}
+
 /// Plan which operators of a step to recompute
 ///
 /// Writes a plan/1 document: the regions to checkpoint, the peaks predicted with and without them, and what is
@@ -71,11 +104,17 @@ pub(crate) struct Plan {
     /// Training step or chain to plan: a path, - or a built-in step
     #[arg(value_name = "GRAPH")]
     pub graph: OsString,
-    /// Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, or auto
+    /// Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, or auto
     ///
-    /// auto takes the plan with the least predicted peak; of a chain, that of linear.
+    /// auto is interval for a training graph, linear for a chain.
     #[arg(long, short, value_name = "NAME", default_value = "auto")]
     pub algorithm: String,
+    /// Bound on the peak: bytes, 8GiB, 8GB, or 80% of the peak without checkpointing; then the plan recomputes as
+    /// little as the bound allows. Without it, the plan has the least peak
+    #[arg(long, short, value_name = "SIZE", allow_hyphen_values = true)]
+    pub budget: Option<String>,
+    #[command(flatten)]
+    pub exact: Exact,
     /// Optimizer whose states and temporaries count towards peaks
     #[arg(long, value_name = "NAME", value_parser = optimizers())]
     pub optimizer: Option<Optimizer>,
@@ -106,6 +145,12 @@ pub(crate) struct Predict {
     /// Optimizer whose states and temporaries count towards peaks
     #[arg(long, value_name = "NAME", value_parser = optimizers())]
     pub optimizer: Option<Optimizer>,
+    /// How many components of module paths the factor table tells apart
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub depth: u32,
+    /// Element type in which gradients of parameters are kept, such as float32; that of the trace by default
+    #[arg(long, value_name = "TYPE")]
+    pub gradient_dtype: Option<String>,
     /// Form of what is printed
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
@@ -131,6 +176,48 @@ pub(crate) struct Compare {
     /// Form of what is printed
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
+}
+
+/// Show every plan worth having between no recomputation and the least peak
+///
+/// For every budget on a grid there is a point that takes the least recomputation within it; no point is beaten in both
+/// peak and recomputation.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    remat frontier resnet50-b32\n  \
+    remat frontier unet-b8 --resolution 1% --format csv\n  \
+    remat frontier alexnet-b128 --exact")]
+pub(crate) struct Frontier {
+    /// Training step: a path, - or a built-in step
+    #[arg(value_name = "GRAPH")]
+    pub graph: OsString,
+    /// Distance of budgets: bytes, 64MiB, or a share of the peak without checkpointing
+    #[arg(long, value_name = "SIZE", default_value = "0.5%", allow_hyphen_values = true)]
+    pub resolution: String,
+    /// Every single point, whatever its distance
+    #[arg(long, conflicts_with = "resolution")]
+    pub exact: bool,
+    /// Optimizer whose states and temporaries count towards peaks
+    #[arg(long, value_name = "NAME", value_parser = optimizers())]
+    pub optimizer: Option<Optimizer>,
+    #[command(flatten)]
+    pub rules: Exact,
+    #[command(flatten)]
+    pub device: Device,
+    /// Form of what is printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Listed,
+}
+
+/// Form of a list of points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Listed {
+    /// For people; sizes in binary units.
+    Table,
+    /// For programs; sizes in bytes.
+    Json,
+    /// For spreadsheets; sizes in bytes.
+    Csv,
 }
 
 /// Verify a plan independently of planners and predictor

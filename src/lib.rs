@@ -22,6 +22,7 @@
 
 pub mod bytes;
 mod chains;
+mod modules;
 mod options;
 mod step;
 
@@ -29,8 +30,9 @@ pub use remat_algorithms as algorithms;
 pub use remat_graphs as graphs;
 
 pub use chains::{chain_candidates, chain_objective, plan_chain};
-pub use options::{Error, Options};
+pub use options::{Error, Granularity, Options, RegionRules};
 pub use remat_algorithms::checker::{check_chain_plan as check_chain, check_plan as check};
+pub use remat_algorithms::interval::Resolution;
 pub use remat_algorithms::plan::Peaks;
 pub use remat_algorithms::predict::Optimizer;
 pub use remat_algorithms::{Algorithm, Plan, Planner, Segment};

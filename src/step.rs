@@ -2,12 +2,15 @@
 
 use remat_algorithms::algorithm::Decision;
 use remat_algorithms::cost::Costs;
+use remat_algorithms::interval::{self, Resolution};
+use remat_algorithms::plan::Objective;
 use remat_algorithms::plan::assemble::{self, Provenance};
-use remat_algorithms::predict::{Optimizer, Predictor};
-use remat_algorithms::{Algorithm, Plan, Problem, Request};
+use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
+use remat_algorithms::{Algorithm, Plan, Problem, Regions, Request};
 use remat_graphs::{ChainOfGraph, Graph};
 
 use crate::chains;
+use crate::modules;
 use crate::options::{Error, Options};
 
 /// A training step with its predictor and times.
@@ -16,6 +19,7 @@ pub struct Step<'g> {
     predictor: Predictor<'g>,
     costs: Costs,
     optimizer: Option<Optimizer>,
+    options: Options,
 }
 
 impl<'g> Step<'g> {
@@ -26,6 +30,7 @@ impl<'g> Step<'g> {
             predictor: Predictor::new(graph),
             costs: Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k)),
             optimizer: options.optimizer,
+            options: options.clone(),
         }
     }
 
@@ -46,32 +51,85 @@ impl<'g> Step<'g> {
 
     /// Algorithms that are worth trying on this graph, in the order of the table of algorithms. Time O(graph).
     pub fn candidates(&self) -> Vec<Algorithm> {
-        chains::candidates(ChainOfGraph::of(self.graph()).chain.layers.len())
+        let mut candidates = chains::candidates(ChainOfGraph::of(self.graph()).chain.layers.len());
+        candidates.push(Algorithm::Interval);
+        candidates
     }
 
-    /// Plans by an algorithm, or by the one whose plan has the least predicted peak, of equals the least recomputation.
+    /// Plans by an algorithm; without one by [`Algorithm::Interval`], whose plans no other beats.
     ///
     /// # Errors
-    /// [`Error`], if the algorithm cannot plan the graph.
+    /// [`Error`], if the algorithm cannot plan the graph, or not within the budget.
     ///
     /// # Complexity
-    /// That of the algorithm, or of all [`Self::candidates`], and O(kernels run) for each prediction.
+    /// That of the algorithm, and O(kernels run) for the prediction.
     pub fn plan(&self, algorithm: Option<Algorithm>) -> Result<Plan, Error> {
-        match algorithm {
-            Some(algorithm) => self.plan_by(algorithm),
-            None => self.best(),
+        match algorithm.unwrap_or(Algorithm::Interval) {
+            Algorithm::Interval => self.interval(),
+            algorithm => self.plan_by(algorithm),
         }
     }
 
-    fn best(&self) -> Result<Plan, Error> {
-        let mut best: Option<Plan> = None;
-        for algorithm in self.candidates() {
-            let plan = self.plan_by(algorithm)?;
-            if best.as_ref().is_none_or(|b| cost(&plan) < cost(b)) {
-                best = Some(plan);
-            }
+    /// Peak of the step without checkpointing, optimizer included, in bytes.
+    pub fn without(&self) -> u64 {
+        self.predictor.peaks(&Regions::default(), self.optimizer, &mut Scratch::default()).peak
+    }
+
+    fn interval(&self) -> Result<Plan, Error> {
+        let allowed = modules::allowed(self.graph(), &self.options.regions)?;
+        let planner = interval::Planner::new(&self.predictor, &self.costs);
+        let options = self.interval_options(&allowed);
+        let budget = self.options.budget.map(|b| b.resolve(self.without()));
+        let found = match budget {
+            Some(budget) => planner.least_time(budget, &options),
+            None => planner.least_peak(&options),
+        };
+        let found = found.map_err(Error::Budget)?;
+        let objective = if budget.is_some() { Objective::MinTime } else { Objective::MinPeak };
+        self.assemble(found, objective, budget)
+    }
+
+    /// All plans worth having between no recomputation and the least peak, as plan documents.
+    ///
+    /// # Errors
+    /// [`Error`], if the rules on regions cannot be read.
+    ///
+    /// # Complexity
+    /// One search per budget; see [`interval::Planner::frontier`].
+    pub fn frontier(&self, resolution: Resolution, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Plan>, Error> {
+        let allowed = modules::allowed(self.graph(), &self.options.regions)?;
+        let planner = interval::Planner::new(&self.predictor, &self.costs);
+        let found = planner.frontier(resolution, &self.interval_options(&allowed), progress).map_err(Error::Budget)?;
+        found
+            .points
+            .into_iter()
+            .map(|point| {
+                let budget = Some(point.peak);
+                self.assemble(point, Objective::MinTime, budget)
+            })
+            .collect()
+    }
+
+    fn interval_options<'a>(&self, allowed: &'a interval::Allowed) -> interval::Options<'a> {
+        interval::Options {
+            allowed: Some(allowed),
+            optimizer: self.optimizer,
+            selective: self.options.selective,
+            max_labels: self.options.max_labels,
+            time_limit: self.options.time_limit,
         }
-        best.ok_or(Error::Nothing)
+    }
+
+    fn assemble(&self, found: interval::Outcome, objective: Objective, budget: Option<u64>) -> Result<Plan, Error> {
+        let provenance = Provenance {
+            algorithm: Algorithm::Interval.to_string(),
+            objective,
+            budget,
+            status: found.status,
+            lower_bound: found.lower_bound,
+            stats: Some(found.stats),
+        };
+        Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?)
     }
 
     fn plan_by(&self, algorithm: Algorithm) -> Result<Plan, Error> {
@@ -81,10 +139,4 @@ impl<'g> Step<'g> {
         let Decision::Segments(segments) = solution.decision else { return Err(Error::Nothing) };
         Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, segments, provenance)?)
     }
-}
-
-/// Peak in bytes, then recomputation: less is better.
-fn cost(plan: &Plan) -> (u64, u64) {
-    // Bits of floats that are not negative ascend as the floats do.
-    (plan.predicted.map_or(u64::MAX, |p| p.peak), plan.recompute.map_or(u64::MAX, |r| r.time.to_bits()))
 }

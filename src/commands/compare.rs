@@ -24,7 +24,7 @@ impl Settings {
         let graphs: Vec<Source> = args.graphs.iter().map(|g| input::source(g)).collect();
         input::refuse_two_stdin(&graphs)?;
         let options =
-            Options { algorithm: None, optimizer: args.optimizer, costs: input::device(&args.device.device)? };
+            Options { optimizer: args.optimizer, costs: input::device(&args.device.device)?, ..Options::default() };
         Ok(Self { graphs, algorithms: args.algorithm, options, format: args.format })
     }
 }

@@ -3,10 +3,12 @@
 mod check;
 mod compare;
 mod completions;
+mod frontier;
 mod inspect;
 mod man;
 mod plan;
 mod predict;
+mod rules;
 mod zoo;
 
 use crate::args::Command;
@@ -18,6 +20,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Plan(args) => plan::run(&plan::Settings::resolve(args)?),
         Command::Predict(args) => predict::run(&predict::Settings::resolve(&args)?),
         Command::Compare(args) => compare::run(&compare::Settings::resolve(args)?),
+        Command::Frontier(args) => frontier::run(&frontier::Settings::resolve(args)?),
         Command::Check(args) => check::run(&check::Settings::resolve(&args)?),
         Command::Inspect(args) => inspect::run(&inspect::Settings::resolve(&args)?),
         Command::Zoo(args) => zoo::run(args.format),

@@ -1,9 +1,13 @@
 //! `remat plan`: a plan/1 document.
 
 use remat::algorithms::algorithm::ParseAlgorithmError;
+use remat::algorithms::interval::Error::BudgetTooSmall;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
-use remat::{Algorithm, Options, Plan, Segment};
+use remat::{Algorithm, Graph, Options, Plan, Segment};
+use serde::Serialize;
+
+use super::rules;
 
 use crate::args::{self, Format};
 use crate::failure::Failure;
@@ -26,16 +30,18 @@ impl Settings {
             (Destination::Stdout, None) => Some(Format::Json),
             (_, format) => format,
         };
-        Ok(Self {
-            graph: input::source(&args.graph),
-            options: Options {
-                algorithm: algorithm(&args.algorithm)?,
-                optimizer: args.optimizer,
-                costs: input::device(&args.device.device)?,
-            },
-            destination,
-            format,
-        })
+        let mut options = Options {
+            algorithm: algorithm(&args.algorithm)?,
+            optimizer: args.optimizer,
+            costs: input::device(&args.device.device)?,
+            budget: args.budget.as_deref().map(|text| rules::budget("--budget", text)).transpose()?,
+            ..Options::default()
+        };
+        rules::apply(&mut options, args.exact);
+        if options.budget.is_some() && !matches!(options.algorithm, None | Some(Algorithm::Interval)) {
+            return Err(Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out"));
+        }
+        Ok(Self { graph: input::source(&args.graph), options, destination, format })
     }
 }
 
@@ -54,8 +60,15 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let label = settings.graph.label();
     let failed = |e: remat::Error| Failure::wrong(format!("{label}: {e}"));
     let plan = match input::document(&settings.graph)? {
-        Document::Graph(graph) => remat::plan(&graph, &settings.options).map_err(failed)?,
+        Document::Graph(graph) => match remat::plan(&graph, &settings.options) {
+            Err(error) => return refused(settings, &graph, &error),
+            Ok(plan) => plan,
+        },
         Document::Chain(chain) => {
+            if settings.options.budget.is_some() {
+                return Err(Failure::wrong(format!("{label} is a chain; budgets need a training graph"))
+                    .hint("leave --budget out"));
+            }
             if settings.options.optimizer.is_some() {
                 return Err(Failure::wrong(format!("{label} is a chain; a chain has no parameters to optimize"))
                     .hint("leave --optimizer out"));
@@ -75,6 +88,24 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Some(Format::Table) => output::data(&text(&plan)),
         None => Ok(()),
     }
+}
+
+/// No plan: programs get the least peak as a document, people as a message.
+fn refused(settings: &Settings, graph: &Graph, error: &remat::Error) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        graph: &'a str,
+        budget: u64,
+        minimum: u64,
+        minimum_is_proven: bool,
+    }
+    if let remat::Error::Budget(BudgetTooSmall { budget, minimum, is_proven }) = *error
+        && settings.format == Some(Format::Json)
+    {
+        let refusal = Refusal { graph: graph.name(), budget, minimum, minimum_is_proven: is_proven };
+        output::data(&output::json(&refusal)?)?;
+    }
+    Err(rules::failure(&settings.graph.label(), error))
 }
 
 fn summary(plan: &Plan) -> String {

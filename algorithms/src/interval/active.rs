@@ -122,7 +122,7 @@ impl Active {
         }
     }
 
-    pub(super) fn into_state(&self, state: usize) -> &[ActiveStep] {
+    pub(super) fn steps_into(&self, state: usize) -> &[ActiveStep] {
         &self.steps[self.first[state] as usize..self.first[state + 1] as usize]
     }
 
@@ -171,7 +171,7 @@ impl Active {
             if here == u128::MAX {
                 continue;
             }
-            for step in self.into_state(v) {
+            for step in self.steps_into(v) {
                 let cost = (u128::from(step.time) << SCALE) + u128::from(step.held) * u128::from(price);
                 let from = &mut to_go[step.from as usize];
                 *from = (*from).min((here + cost, held + step.held));

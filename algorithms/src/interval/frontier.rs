@@ -98,7 +98,8 @@ impl Planner<'_, '_> {
         let mut points: Vec<Outcome> = Vec::new();
         for &limit in limits {
             let known = points.last().map_or(u64::MAX, |p| p.time_ns);
-            if let Some(answer) = (known > 0).then(|| self.answer(prepared, limit, known, options, started)).flatten() {
+            if let Some(answer) = (known > 0).then(|| Self::answer(prepared, limit, known, options, started)).flatten()
+            {
                 points.push(self.outcome(prepared, Some(answer), options, None, started));
             }
         }
@@ -119,7 +120,7 @@ impl Planner<'_, '_> {
         let mut limit = plain;
         while limit >= least {
             progress(plain - limit, plain - least);
-            let Some(answer) = self.answer(prepared, limit, u64::MAX, options, started) else { break };
+            let Some(answer) = Self::answer(prepared, limit, u64::MAX, options, started) else { break };
             let outcome = self.outcome(prepared, Some(answer), options, None, started);
             // The peak of the passes; the optimizer's own step may be the larger one.
             let peak = self.pass_peak(&outcome).min(limit);

@@ -60,7 +60,7 @@ pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
     let mut candidates: Vec<Label> = Vec::new();
     for v in 1..n {
         candidates.clear();
-        for step in active.into_state(v) {
+        for step in active.steps_into(v) {
             extend(active, v, step, &all, spans[step.from as usize], effort.below, &mut candidates);
         }
         found.candidates += candidates.len() as u64;

@@ -53,6 +53,7 @@
 //! allocator sees.
 
 mod active;
+mod allowed;
 mod frontier;
 mod keep;
 mod labels;
@@ -63,6 +64,6 @@ mod profile;
 mod scan;
 mod slots;
 
+pub use allowed::Allowed;
 pub use frontier::{Frontier, Resolution};
-pub use network::Allowed;
 pub use planner::{Error, Options, Outcome, Planner};

@@ -7,10 +7,11 @@ use crate::plan::{Regions, Segment, Stats, Status};
 use crate::predict::{Optimizer, Predictor, Scratch};
 
 use super::active::Active;
+use super::allowed::Allowed;
 use super::keep::{self, Keep};
 use super::labels::{self, Effort, Path};
 use super::least::rest;
-use super::network::{Allowed, Network, StepKind};
+use super::network::{Network, StepKind};
 use super::profile::Profile;
 use super::slots::Slots;
 
@@ -121,7 +122,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             limit = least;
             prepared = self.prepare(limit, options);
         }
-        let answer = self.answer(&prepared, limit, u64::MAX, options, started);
+        let answer = Self::answer(&prepared, limit, u64::MAX, options, started);
         Ok(self.outcome(&prepared, answer, options, Some(least), started))
     }
 
@@ -138,7 +139,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         if prepared.rest[0] > limit {
             return Err(self.too_small(budget, options));
         }
-        let answer = self.answer(&prepared, limit, u64::MAX, options, started);
+        let answer = Self::answer(&prepared, limit, u64::MAX, options, started);
         let outcome = self.outcome(&prepared, answer, options, None, started);
         if outcome.peak > budget {
             return Err(Error::BudgetTooSmall { budget, minimum: outcome.peak, is_proven: false });
@@ -227,7 +228,6 @@ impl<'p, 'g> Planner<'p, 'g> {
 
     /// Least time within `limit`, below `known` if a plan that takes `known` is known already.
     pub(super) fn answer(
-        &self,
         prepared: &Prepared,
         limit: u64,
         known: u64,

@@ -164,7 +164,9 @@ impl FactorTable {
         let mut modules = rows.rows;
         modules.retain(|row| row.sum() > 0);
         let mut total = Factors::default();
-        modules.iter().for_each(|row| total.add(row));
+        for row in &modules {
+            total.add(row);
+        }
         Ok(Self { depth: options.depth, modules, total })
     }
 }
@@ -190,6 +192,7 @@ fn gradients(graph: &Graph, wanted: Option<ElementType>) -> Result<Vec<Alive>, F
 }
 
 /// Rows of the table by module.
+#[allow(clippy::struct_field_names)]
 struct Rows {
     depth: u32,
     index: BTreeMap<String, usize>,
