@@ -195,6 +195,32 @@ static           133.86 MiB    140365824
 after forward      1.45 GiB   1560174080
 after backward   215.21 MiB    225662464
 
+module     trainable   buffers, inputs    gradients   optimizer   activations   temporaries
+─────────────────────────────────────────────────────────────────────────────────────────────
+conv1      37.00 KiB                      37.00 KiB   74.50 KiB    196.00 MiB
+bn1         1.00 KiB          1.50 KiB     1.00 KiB    3.00 KiB    196.00 MiB
+maxpool                                                            147.00 MiB
+layer1    580.00 KiB          6.00 KiB   580.00 KiB    1.14 MiB    392.00 MiB
+layer2      2.00 MiB          7.50 KiB     2.00 MiB    4.02 MiB    220.50 MiB
+layer3      8.01 MiB         12.50 KiB     8.01 MiB   16.03 MiB    110.26 MiB
+layer4     32.02 MiB         22.50 KiB    32.02 MiB   64.05 MiB     55.14 MiB     18.38 MiB
+avgpool                                                            128.00 KiB
+(model)                      36.75 MiB                             251.00 KiB         512 B
+fc          1.96 MiB                       1.96 MiB    3.92 MiB
+total      44.59 MiB         36.80 MiB    44.59 MiB   89.22 MiB      1.29 GiB     18.38 MiB
+
+alive at the peak   module                 size
+─────────────────────────────────────────────────
+saved               conv1            196.00 MiB
+saved               bn1              196.00 MiB
+saved               maxpool           98.00 MiB
+saved               maxpool           49.00 MiB
+saved               layer1.0.conv1    49.00 MiB
+saved               layer1.0.bn1      49.00 MiB
+saved               layer1.0.conv2    49.00 MiB
+saved               layer1.0.bn2      49.00 MiB
+282 more                             769.61 MiB
+
 "#]]);
 }
 
@@ -223,7 +249,7 @@ linear      1.93 GiB    65.8%        35.5%         4[..]
 fn compare_has_all_algorithms() {
     let compared = json("compare resnet18-b64 --format json");
     let names: Vec<_> = compared[0]["rows"].as_array().expect("rows").iter().map(|r| r["algorithm"].clone()).collect();
-    assert_eq!(names, ["none", "every", "sqrt", "uniform-8", "chen", "cubic", "linear", "linear-x"]);
+    assert_eq!(names, ["none", "every", "sqrt", "uniform-8", "chen", "cubic", "linear", "linear-x", "interval"]);
     assert_eq!(compared[0]["rows"][0]["peak"], compared[0]["without"]);
 }
 

@@ -21,6 +21,7 @@ Commands:
   plan         Plan which operators of a step to recompute
   predict      Predict the peak memory of a step, to the byte
   compare      Compare what all algorithms make of one or more steps
+  frontier     Show every plan worth having between no recomputation and the least peak
   check        Verify a plan independently of planners and predictor
   inspect      Show what a step or a chain is made of
   zoo          List the built-in training steps
@@ -35,11 +36,12 @@ Options:
 GRAPH is a trace/1 or chain/1 document, plain or gzip: a path, - for standard input, or the name of
 a built-in step (see `remat zoo`).
 
-Exit codes: 0 done; 1 a proven no (a plan that is refused); 2 wrong usage or bad input.
+Exit codes: 0 done; 1 a proven no (a plan that is refused, a budget below the least peak); 2 wrong
+usage or bad input.
 
 Examples:
   remat compare resnet50-b32 unet-b8
-  remat plan gpt2-b8-s512 -o plan.json
+  remat plan gpt2-b8-s512 --budget 4GiB -o plan.json
   remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach
   remat check gpt2-b8-s512 plan.json
 
@@ -62,11 +64,43 @@ Arguments:
 
 Options:
   -a, --algorithm <NAME>
-          Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, or auto
+          Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval,
+          or auto
           
-          auto takes the plan with the least predicted peak; of a chain, that of linear.
+          auto is interval for a training graph, linear for a chain.
           
           [default: auto]
+
+  -b, --budget <SIZE>
+          Bound on the peak: bytes, 8GiB, 8GB, or 80% of the peak without checkpointing; then the
+          plan recomputes as little as the bound allows. Without it, the plan has the least peak
+
+      --selective
+          Let regions keep the results of kernels that take long per byte, such as matrix products
+
+      --granularity <GRANULARITY>
+          What a region is made of: any operators, or whole module calls and runs of sibling calls
+
+          Possible values:
+          - operator: Any operators between two safe cuts
+          - module:   Whole module calls, or runs of consecutive calls of siblings
+          
+          [default: operator]
+
+      --only <GLOB>
+          Only recompute within modules whose path matches; * matches dots, too; may be given
+          several times
+
+      --never <GLOB>
+          Never recompute modules whose path matches; may be given several times
+
+      --time-limit <SECONDS>
+          Seconds after which the search for least recomputation stops; the plan is then feasible,
+          with a lower bound
+
+      --max-labels <N>
+          Most labels that this search keeps, 24 bytes each; beyond, the plan is feasible, with a
+          lower bound
 
       --optimizer <NAME>
           Optimizer whose states and temporaries count towards peaks
@@ -144,7 +178,7 @@ For more information, try '--help'.
 #[test]
 fn an_unknown_algorithm_is_refused_with_all_names() {
     remat("plan unet-b8 --algorithm best").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
-error: --algorithm: there is no algorithm "best"; there are none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, auto
+error: --algorithm: there is no algorithm "best"; there are none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, auto
 
 "#]]);
 }
@@ -236,7 +270,7 @@ hint: add --format dot
 fn manual_pages_are_for_commands() {
     remat("man plam").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: there is no command "plam"
-hint: commands are plan, predict, compare, check, inspect, zoo, completions, man, help
+hint: commands are plan, predict, compare, frontier, check, inspect, zoo, completions, man, help
 
 "#]]);
 }

@@ -44,7 +44,6 @@ impl Active {
         least_held[0] = 0;
         let mut chosen: Vec<(u32, ActiveStep)> = Vec::new();
         let mut end_cap = 0;
-        let end = network.cuts.last().copied();
         for v in 0..n {
             let held = least_held[v];
             if held == u64::MAX {
@@ -60,7 +59,7 @@ impl Active {
                 }
                 let to = step.to as usize;
                 least_held[to] = least_held[to].min(held + step.held);
-                if Some(network.cuts[to]) == end {
+                if network.cuts[to] == network.end {
                     end_cap = end_cap.max(cap + step.held);
                 }
                 let active = ActiveStep { from: v as u32, step: i, held: step.held, time: step.time, cap };

@@ -44,8 +44,11 @@ pub(super) enum StepKind {
 /// All steps that can be part of a plan within the limit.
 #[derive(Debug)]
 pub(super) struct Network {
-    /// Cut of every state; states are in ascending order of cuts, the first is the start, the last the end.
+    /// Cut of every state; states are in ascending order of cuts, the first is the start, the last the end unless no plan
+    /// stays within the limit.
     pub cuts: Vec<u32>,
+    /// The cut behind the loss.
+    pub end: u32,
     /// Steps of state `i`: `steps[first[i] .. first[i + 1]]`.
     pub first: Vec<u32>,
     pub steps: Vec<Step>,
@@ -268,6 +271,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
         Network {
             cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
+            end: self.profile.operators.len() as u32,
             first: self.first,
             steps: self.steps,
             regions,

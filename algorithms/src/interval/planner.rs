@@ -300,6 +300,13 @@ impl<'p, 'g> Planner<'p, 'g> {
             Some(least) => is_exact.then_some(least + self.optimizer(options).0),
             None => is_exact.then_some(answer.lower_bound),
         };
+        debug_assert!(
+            !is_exact
+                || least.is_none_or(
+                    |least| (least + self.optimizer(options).0).max(self.optimizer(options).1) == peaks.peak
+                ),
+            "the decomposition and the predictor disagree"
+        );
         Outcome {
             segments,
             peak: peaks.peak,
