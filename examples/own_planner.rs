@@ -20,6 +20,7 @@ struct Modules {
 
 impl Planner for Modules {
     fn plan(&self, request: &Request<'_>) -> Result<Solution, PlanningError> {
+        // Solutions name a built-in algorithm; the one that comes closest.
         let algorithm = Algorithm::Every;
         if request.objective != Objective::MinPeak {
             return Err(PlanningError::Objective { algorithm });
