@@ -42,9 +42,11 @@
 //! - **Dominated cuts.** Operators that do nothing (views) neither start nor end a region: moving the cut behind or
 //!   before them never costs anything.
 //!
-//! The argument needs two things of a trace: backward kernels in descending order of operators, and a node for every
-//! operator that saves something. Where one fails the plan is still valid and predicted exactly, but only
-//! [`Status::Feasible`].
+//! The argument needs three things of a trace: backward kernels in descending order of operators, a node for every
+//! operator that saves something, and no autocast cache. (Cached casts of parameters are alive in the whole forward pass,
+//! held or not, so a cast that a plain operator saves is counted twice there; the sets of held storages leave casts out,
+//! because there would be too many.) Where one fails the plan is still valid and predicted exactly, but only
+//! [`Feasible`](crate::plan::Status::Feasible).
 //!
 //! # Source
 //!

@@ -64,8 +64,8 @@ pub(super) struct Profile<'p, 'g> {
     pub always: Vec<bool>,
     /// Live bytes before the first node: what the root of the backward pass finds, largest over its kernels.
     pub root: u64,
-    /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order, or an
-    /// operator saves what no node needs.
+    /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order, an operator
+    /// saves what no node needs, or autocast caches casts.
     pub is_exact: bool,
 }
 
@@ -95,7 +95,8 @@ impl<'p, 'g> Profile<'p, 'g> {
             running_until,
             always,
             root: 0,
-            is_exact: true,
+            // Cached casts are alive in the whole forward pass, held or not: counted twice where a plain operator saves one.
+            is_exact: !program.is_cached_cast.contains(&true),
         };
         p.reads_and_saves(costs);
         p.forward();

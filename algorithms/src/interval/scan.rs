@@ -244,7 +244,12 @@ impl Scanner<'_, '_, '_> {
             if self.is_own(s) && self.m.saved[s as usize] != self.m.stamp {
                 self.m.saved[s as usize] = self.m.stamp;
                 self.m.saver[s as usize] = j;
-                self.now.saved += self.p.program.graph.size(s);
+                let size = self.p.program.graph.size(s);
+                self.now.saved += size;
+                // The running code may have let go of a result before it is saved; it is alive all the same.
+                if self.m.running[s as usize] != self.m.stamp {
+                    self.now.live += size;
+                }
             }
             due += 1;
         }
