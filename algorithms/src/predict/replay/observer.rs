@@ -12,7 +12,7 @@ pub enum Moment {
     },
     /// A kernel that runs again for the backward pass.
     Recompute {
-        /// Region that is recomputed, as an index into the plan's [`Regions`].
+        /// Region that is recomputed, as an index into the regions of the plan.
         region: u32,
         /// Operator.
         operator: u32,
