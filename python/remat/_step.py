@@ -1,0 +1,136 @@
+"""Record one training step of an exported model as ``trace/1``."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
+
+from . import _pretend
+from ._engine import Saved, Walk
+from ._program import Program, Run, export
+from ._recorder import Recorder, tensors_of
+from .errors import CaptureError
+
+Loss = Callable[[Any], torch.Tensor]
+
+
+def default_loss(output: Any) -> torch.Tensor:
+    """The loss that the model computes itself: its result, or the result's ``loss``."""
+    loss = output if isinstance(output, torch.Tensor) else getattr(output, "loss", None)
+    if loss is None and isinstance(output, dict):
+        loss = output.get("loss")
+    if loss is None and isinstance(output, (tuple, list)) and output and isinstance(output[0], torch.Tensor):
+        loss = output[0] if output[0].dim() == 0 else None
+    if not isinstance(loss, torch.Tensor):
+        raise CaptureError("the model returns no loss: give `loss`, a function from the model's output to a scalar tensor")
+    return loss
+
+
+def scalar(loss: Any) -> torch.Tensor:
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        raise CaptureError(f"the loss must be a scalar tensor, not {_kind(loss)}")
+    if not loss.requires_grad:
+        raise CaptureError("the loss does not depend on any parameter that requires a gradient")
+    return loss
+
+
+def _kind(value: Any) -> str:
+    return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+def track_static(recorder: Recorder, model: nn.Module, inputs: Any) -> None:
+    """Number what is there before the step: parameters, buffers, inputs."""
+    for name, parameter in model.named_parameters():
+        recorder.ledger.add(parameter, "param", name)
+    for name, buffer in model.named_buffers():
+        recorder.ledger.add(buffer, "buffer", name)
+    for tensor in tensors_of(inputs):
+        recorder.ledger.add(tensor, "input")
+
+
+def record_loss(recorder: Recorder, loss: Loss, output: Any) -> torch.Tensor:
+    """The last operator: the loss. What the model returned is held until it is computed."""
+    operator = recorder.begin("loss", "loss", "")
+    value = scalar(loss(output))
+    read = {s for kernel in operator.kernels for s in kernel["reads"]}
+    ledger = recorder.ledger
+    held = {ledger.find(t) for t in tensors_of(output)} - read - {None}
+    held = {s for s in held if ledger.storages[s].kind == "activation"}
+    if held:
+        operator.kernels.append({"op": "results", "reads": sorted(held), "writes": [], "flops": 0, "bytes": 0, "dtype": None})
+    return value
+
+
+def record_backward(recorder: Recorder, walk: Walk, loss: torch.Tensor) -> None:
+    """Walk the backward pass; gradients of parameters are told from those that only pass through."""
+    root = loss.grad_fn
+    recorder.end()
+    loss = loss.detach()
+    recorder.begin_backward()
+    recorder.node = (None, None)
+
+    def running(name: str | None, sequence: int | None) -> None:
+        recorder.running = name
+        recorder.node = (None if sequence is None else recorder.operator_of(sequence), name)
+
+    walk.on_node = running
+    # Each argument has one owner here, so that the walk can let go of it.
+    holder = [root, torch.ones_like(loss)]
+    del root
+    walk.run(*_take(holder))
+    recorder.end()
+    del loss
+
+
+def _take(holder: list[Any]) -> list[Any]:
+    out = list(holder)
+    holder.clear()
+    return out
+
+
+def mark_parameter_gradients(recorder: Recorder, model: nn.Module) -> None:
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            number = recorder.ledger.find(parameter.grad)
+            assert number is not None
+            storage = recorder.ledger.storages[number]
+            storage.kind, storage.of, storage.dies = "param_grad", recorder.ledger.find(parameter), None
+
+
+def hooks(recorder: Recorder, walk: Walk) -> torch.autograd.graph.saved_tensors_hooks:
+    return torch.autograd.graph.saved_tensors_hooks(lambda t: Saved(recorder.pack(t)), walk.unpacked.unpack)
+
+
+def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], loss: Loss, fake: FakeTensorMode,
+                   device: torch.device, autocast: torch.dtype | None) -> tuple[Recorder, Program]:
+    """Record a step of the exported model, operator by operator."""
+    with fake, _pretend.pretend(device):
+        program = export(model, args, kwargs)
+        state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+        tensors = {name: state.get(target, program.constants[name]) for name, target in program.attributes.items()}
+        recorder, walk = Recorder(), Walk()
+        track_static(recorder, model, (args, kwargs))
+
+        def operator(i: int) -> None:
+            recorder.begin(*program.describe(i))
+
+        rules = _pretend.Rules(fake, device, recorder.quiet)
+        with rules, recorder:
+            recorder.kind = "activation"
+            with hooks(recorder, walk):
+                with _pretend.autocast(device, autocast):
+                    output = Run(program, tensors, operator)(tree_leaves((args, kwargs)))
+                    value = record_loss(recorder, loss, output)
+                    del output
+                recorder.end()
+            holder = [value]
+            del value
+            record_backward(recorder, walk, *_take(holder))
+        mark_parameter_gradients(recorder, model)
+        for parameter in model.parameters():
+            parameter.grad = None
+    return recorder, program
