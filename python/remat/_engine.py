@@ -65,12 +65,15 @@ class Walk:
     on_node: Callable[[str | None, int | None], None] = lambda name, sequence: None
     unpacked: Unpacked = field(default_factory=Unpacked)
 
-    def run(self, root: Any, seed: torch.Tensor) -> None:
-        """Run every node reachable from ``root``; the caller keeps no reference to it."""
+    def run(self, loss: list[torch.Tensor]) -> None:
+        """Run every node below the loss. It comes in a list and is taken out of it, so that nothing else keeps the graph."""
+        value = loss.pop()
+        root, seed = value.grad_fn, torch.ones_like(value)
+        value = value.detach()
         waiting = _dependencies(root)
         pending: dict[Any, Pending] = {_key(root): Pending(root, [seed])}
         ready = [(-_order(root), 0, _key(root))]
-        del root, seed
+        del root  # the engine's caller holds the first gradient to the end, and so does this name
         count = 0
         with GraphExecGroup(), torch.no_grad():
             while ready:
@@ -97,6 +100,7 @@ class Walk:
                     del child, entry
                 del edges, grads
         self.on_node(None, None)
+        del value
 
     def _run(self, task: Pending, edges: Any) -> list[torch.Tensor | None]:
         """Run one node; its gradients and saved tensors are gone when this returns."""

@@ -80,8 +80,9 @@ def fake_inputs(tree: Any, fake: FakeTensorMode, device: torch.device) -> Any:
 
 
 @contextlib.contextmanager
-def untouched_randomness() -> Iterator[None]:
-    """Leave every random state as it was."""
+def untouched_randomness(device: torch.device | None = None) -> Iterator[None]:
+    """Leave every random state as it was; that of a CUDA device only if a real step runs on it."""
+    cuda = torch.cuda.get_rng_state(device) if device is not None and device.type == "cuda" else None
     python, torch_state = random.getstate(), torch.random.get_rng_state()
     numpy = None
     with contextlib.suppress(ImportError):
@@ -93,5 +94,7 @@ def untouched_randomness() -> Iterator[None]:
     finally:
         random.setstate(python)
         torch.random.set_rng_state(torch_state)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
         if numpy is not None:
             numpy.random.set_state(numpy_state)

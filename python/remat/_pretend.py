@@ -6,7 +6,9 @@ choices ask the driver instead and are made here: autocast, and the attention ke
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager, nullcontext
+import functools
+import inspect
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Callable, ContextManager, Iterator
 from unittest import mock
 
@@ -16,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from . import _attention
+from ._recorder import tensors_of
 
 
 class Rules(TorchFunctionMode):
@@ -41,10 +44,31 @@ class Rules(TorchFunctionMode):
             known = self._twins[id(tensor)] = (tensor, fake)
         return known[1]
 
+    def adopt(self, function: Any) -> list[torch.Tensor]:
+        """Bring in the tensors that a function holds (a loss its targets): they are there from the start of the step."""
+        return [self.twin(t) for t in _held_by(function)]
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         args, kwargs = tree_map_only(torch.Tensor, self.twin, (args, kwargs))
         return func(*args, **kwargs)
+
+
+def _held_by(function: Any) -> list[torch.Tensor]:
+    """The tensors in a function's closure and defaults, a partial's arguments, a bound object's attributes."""
+    if isinstance(function, functools.partial):
+        return tensors_of((function.args, function.keywords)) + _held_by(function.func)
+    held: list[Any] = list(getattr(function, "__defaults__", None) or ())
+    held += (getattr(function, "__kwdefaults__", None) or {}).values()
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # a name that was never given a value
+            held.append(cell.cell_contents)
+    owner = getattr(function, "__self__", None)
+    if owner is None and not inspect.isfunction(function):
+        owner = function
+    if owner is not None and not isinstance(owner, torch.nn.Module):
+        held += vars(owner).values() if hasattr(owner, "__dict__") else ()
+    return tensors_of(held)
 
 
 def without_device(device: torch.device) -> bool:

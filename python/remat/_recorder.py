@@ -235,7 +235,9 @@ class Recorder(Watcher):
         kernel: dict[str, Any] = {"op": str(func).removeprefix("aten."), "reads": sorted(reads), "writes": writes}
         if self._kernels is self.backward:
             kernel = {"of": self.node[0], "node": self.node[1]} | kernel
-        self._kernels.append(kernel)
+        # The alias under which the walk keeps the loss is no kernel of the step.
+        if not (self._kernels is self.backward and self.node[1] is None and func is torch.ops.aten.detach.default):
+            self._kernels.append(kernel)
         for t in outs:
             number, fresh = self.ledger.add(t, self.kind)
             if fresh:

@@ -42,12 +42,16 @@ def _kind(value: Any) -> str:
     return f"a tensor of shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
 
 
-def track_static(recorder: Recorder, model: nn.Module, inputs: Any) -> None:
-    """Number what is there before the step: parameters, buffers, inputs."""
+def track_model(recorder: Recorder, model: nn.Module) -> None:
+    """Number the parameters and buffers."""
     for name, parameter in model.named_parameters():
         recorder.ledger.add(parameter, "param", name)
     for name, buffer in model.named_buffers():
         recorder.ledger.add(buffer, "buffer", name)
+
+
+def track_static(recorder: Recorder, inputs: Any) -> None:
+    """Number what the step is given: it is there to the end."""
     for tensor in tensors_of(inputs):
         recorder.ledger.add(tensor, "input")
 
@@ -65,31 +69,17 @@ def record_loss(recorder: Recorder, loss: Loss, output: Any) -> torch.Tensor:
     return value
 
 
-def record_backward(recorder: Recorder, walk: Walk, loss: torch.Tensor) -> None:
-    """Walk the backward pass; gradients of parameters are told from those that only pass through."""
-    root = loss.grad_fn
-    recorder.end()
-    loss = loss.detach()
-    recorder.begin_backward()
-    recorder.node = (None, None)
+def record_backward(recorder: Recorder, walk: Walk, loss: list[torch.Tensor]) -> None:
+    """Walk the backward pass of the loss in the list, kernel by kernel."""
 
     def running(name: str | None, sequence: int | None) -> None:
         recorder.running = name
         recorder.node = (None if sequence is None else recorder.operator_of(sequence), name)
 
     walk.on_node = running
-    # Each argument has one owner here, so that the walk can let go of it.
-    holder = [root, torch.ones_like(loss)]
-    del root
-    walk.run(*_take(holder))
+    recorder.begin_backward()
+    walk.run(loss)
     recorder.end()
-    del loss
-
-
-def _take(holder: list[Any]) -> list[Any]:
-    out = list(holder)
-    holder.clear()
-    return out
 
 
 def mark_parameter_gradients(recorder: Recorder, model: nn.Module) -> None:
@@ -113,12 +103,14 @@ def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
         state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
         tensors = {name: state.get(target, program.constants[name]) for name, target in program.attributes.items()}
         recorder, walk = Recorder(), Walk()
-        track_static(recorder, model, (args, kwargs))
+        track_model(recorder, model)
+        track_static(recorder, (args, kwargs))
 
         def operator(i: int) -> None:
             recorder.begin(*program.describe(i))
 
         rules = _pretend.Rules(fake, device, recorder.quiet)
+        track_static(recorder, rules.adopt(loss))
         with rules, recorder:
             recorder.kind = "activation"
             with hooks(recorder, walk):
@@ -127,9 +119,9 @@ def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
                     value = record_loss(recorder, loss, output)
                     del output
                 recorder.end()
-            holder = [value]
+            given = [value]
             del value
-            record_backward(recorder, walk, *_take(holder))
+            record_backward(recorder, walk, given)
         mark_parameter_gradients(recorder, model)
         for parameter in model.parameters():
             parameter.grad = None

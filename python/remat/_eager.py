@@ -1,0 +1,204 @@
+"""Record a step of the model as it is written: torch functions instead of exported operators, with module calls.
+
+Plans at module granularity run the model's own Python code, and that code holds values in its variables longer than an
+exported graph would. So the step runs twice: once with autograd's saved tensors thrown away, to see when the code itself lets
+go of each storage, and once completely. Where the code holds a storage beyond its last reader, a kernel ``hold`` reads it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from . import _pretend, _step
+from ._engine import Walk
+from ._recorder import Operator, Recorder
+
+Place = tuple[int, int, int]
+"""An operator, how many of its kernels have run, and how many module calls have begun or ended."""
+
+
+class Calls(TorchFunctionMode):
+    """Opens an operator for every outermost torch function that runs kernels."""
+
+    def __init__(self, recorder: EagerRecorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        recorder = self.recorder
+        recorder.calling = getattr(func, "__name__", str(func)).strip("_")
+        recorder.sequence = torch.autograd._get_sequence_nr()
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            recorder.calling, recorder.inside = None, False
+            recorder.sequence = torch.autograd._get_sequence_nr()
+
+
+class EagerRecorder(Recorder):
+    """A recorder that finds operators and module calls by itself, and notes where storages are released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calling: str | None = None
+        self.inside = False
+        self.sequence = 0
+        self.path = [""]
+        self.modules: list[dict[str, Any]] = []
+        self.released: dict[int, Place] = {}
+        self.in_loss = False
+        self.clock = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
+            self._open(str(func).removeprefix("aten."))
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _open(self, kernel: str) -> None:
+        """A kernel runs, or a tensor is saved for one: this is where its operator starts."""
+        if self.in_loss or self.inside:
+            return
+        name = self.calling or kernel
+        operator = self.begin(f"{name}_{len(self.operators)}", name, self.path[-1])
+        # Autograd made the operator's node before its first kernel was seen.
+        operator.first_node = self.sequence
+        self.inside = self.calling is not None
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        # Inputs are saved before the operator's first kernel.
+        if self.kind == "activation" and self.calling is not None:
+            self._open(self.calling)
+        return super().pack(tensor)
+
+    def note(self, tensor: torch.Tensor) -> None:
+        """Autograd saves a tensor, and does not get to keep it."""
+        self.pack(tensor)
+
+    def place(self) -> Place:
+        kernels = len(self.operators[-1].kernels) if self.operators else 0
+        return len(self.operators) - 1, kernels, self.clock
+
+    def _died(self, number: int) -> None:
+        super()._died(number)
+        if self.ledger.storages[number].kind == "activation":
+            self.released[number] = self.place()
+
+    def follow(self, model: nn.Module) -> None:
+        """Watch the calls of all modules but the model itself."""
+        for path, module in model.named_modules():
+            if path:
+                module.register_forward_pre_hook(lambda m, a, p=path: self._enter(p), prepend=True)
+                module.register_forward_hook(lambda m, a, o: self._leave(), always_call=True)
+
+    def _enter(self, path: str) -> None:
+        self.clock += 1
+        self.path.append(path)
+        self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None]})
+
+    def _leave(self) -> None:
+        self.clock += 1
+        path = self.path.pop()
+        call = next(c for c in reversed(self.modules) if c["path"] == path and c["end"] is None)
+        call["end"], call["clock"][1] = len(self.operators), self.clock
+
+
+def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
+         autocast: torch.dtype | None, complete: bool) -> EagerRecorder:
+    recorder, walk = EagerRecorder(), Walk()
+    recorder.follow(model)
+    rules = _pretend.Rules(fake, device, recorder.quiet)
+    _step.track_model(recorder, model)
+    _step.track_static(recorder, (args, kwargs, rules.adopt(loss)))
+    keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(
+        recorder.note, lambda nothing: None)
+    with ExitStack() as stack:
+        for mode in (rules, Calls(recorder), recorder):
+            stack.enter_context(mode)
+        recorder.kind = "activation"
+        recorder._kernels = []
+        with keep, _pretend.autocast(device, autocast):
+            output = model(*args, **kwargs)
+            recorder.in_loss = True
+            value = _step.record_loss(recorder, loss, output)
+            del output
+        recorder.end()
+        if complete:
+            given = [value]
+            del value
+            _step.record_backward(recorder, walk, given)
+    if complete:
+        _step.mark_parameter_gradients(recorder, model)
+    return recorder
+
+
+def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
+                 autocast: torch.dtype | None) -> EagerRecorder:
+    """Record a step of the model's own code. ``make`` gives a fresh fake copy of the model."""
+    with fake, _pretend.pretend(device):
+        lives = _run(make(), args, kwargs, loss, fake, device, autocast, complete=False)
+        step = _run(make(), args, kwargs, loss, fake, device, autocast, complete=True)
+    hold(step, lives.released)
+    return step
+
+
+def hold(recorder: EagerRecorder, released: dict[int, Place]) -> None:
+    """Add a reader where the code lets go of a storage later than its last one."""
+    operators = recorder.operators
+    last: dict[int, tuple[int, int]] = {}
+    made: dict[int, int] = {}
+    for i, operator in enumerate(operators):
+        for k, kernel in enumerate(operator.kernels):
+            last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
+            made.update(dict.fromkeys(kernel["writes"], i))
+    within: dict[tuple[int, int], list[int]] = {}
+    after: dict[tuple[int, int], list[int]] = {}
+    for number, (i, k, clock) in released.items():
+        # What the loss holds goes with it; what an operator is given is held until it returns anyway.
+        if number not in last or i >= len(operators) - 1 or (i, k) <= last[number]:
+            continue
+        if i != last[number][0] and k == len(operators[i].kernels):
+            after.setdefault((i, clock), []).append(number)
+        elif i != last[number][0] or made[number] == i:
+            within.setdefault((i, k), []).append(number)
+    for (i, k), numbers in sorted(within.items(), reverse=True):
+        operators[i].kernels.insert(k, _holding(numbers))
+        for pair in operators[i].saves:
+            pair[1] += pair[1] > k
+    _insert_operators(recorder, sorted(after.items()))
+
+
+def _holding(numbers: list[int]) -> dict[str, Any]:
+    return {"op": "hold", "reads": sorted(numbers), "writes": [], "flops": 0, "bytes": 0, "dtype": None}
+
+
+def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int]]]) -> None:
+    """Put operators of their own after given ones, inside or outside of the module calls that meet there."""
+    before = [0] * (len(recorder.operators) + 1)  # operators put in before each old position
+    for (i, _), _numbers in holds:
+        before[i + 1] += 1
+    for i in range(1, len(before)):
+        before[i] += before[i - 1]
+
+    def moved(boundary: int, clock: int) -> int:
+        later = sum(1 for (i, at), _ in holds if i + 1 == boundary and at >= clock)
+        return boundary + before[boundary] - later
+
+    for call in recorder.modules:
+        start, end = call.pop("clock")
+        call["start"], call["end"] = moved(call["start"], start), moved(call["end"], end)
+    for kernel in recorder.backward:
+        if kernel["of"] is not None:
+            kernel["of"] += before[kernel["of"]]
+    out: list[Operator] = []
+    at = 0
+    for (i, _), numbers in holds:
+        out += recorder.operators[at:i + 1]
+        at = i + 1
+        out.append(Operator(f"hold_{len(out)}", "hold", out[-1].module if out else "", kernels=[_holding(numbers)]))
+    recorder.operators = out + recorder.operators[at:]
