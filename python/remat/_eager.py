@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import _pretend, _step
 from ._engine import Walk
-from ._recorder import Operator, Recorder
+from ._recorder import Operator, Recorder, tensors_of
 
 Place = tuple[int, int, int]
 """An operator, how many of its kernels have run, and how many module calls have begun or ended."""
@@ -94,18 +94,38 @@ class EagerRecorder(Recorder):
         for path, module in model.named_modules():
             if path:
                 module.register_forward_pre_hook(lambda m, a, p=path: self._enter(p), prepend=True)
-                module.register_forward_hook(lambda m, a, o: self._leave(), always_call=True)
+                module.register_forward_hook(lambda m, a, o: self._leave(m, o), always_call=True)
 
     def _enter(self, path: str) -> None:
         self.clock += 1
         self.path.append(path)
         self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None]})
 
-    def _leave(self) -> None:
+    def _leave(self, module: nn.Module, output: Any) -> None:
         self.clock += 1
         path = self.path.pop()
         call = next(c for c in reversed(self.modules) if c["path"] == path and c["end"] is None)
         call["end"], call["clock"][1] = len(self.operators), self.clock
+        call["result"] = _structure(output)
+        found = {self.ledger.find(t) for t in tensors_of(output)}
+        call["returns"] = sorted(s for s in found if s is not None and self.ledger.storages[s].kind == "activation")
+        if not isinstance(module, nn.modules.batchnorm._NormBase) and self._keeps_statistics(call):
+            call["stateful"] = True
+
+    def _keeps_statistics(self, call: dict[str, Any]) -> bool:
+        """Did this module itself run a normalization that updates statistics? Only PyTorch's own layers can be told not to."""
+        kinds = self.ledger.storages
+        return any("batch_norm" in k["op"] and sum(kinds[s].kind == "buffer" for s in k["reads"]) > 1
+                   for o in self.operators[call["start"]:] if o.module == call["path"] for k in o.kernels)
+
+
+def _structure(output: Any) -> Any:
+    """What a call returns, as far as a placeholder can stand in for it: a tensor, or a tuple of tensors and ``None``."""
+    if isinstance(output, torch.Tensor):
+        return "tensor"
+    if type(output) is tuple and all(x is None or isinstance(x, torch.Tensor) for x in output):
+        return [None if x is None else "tensor" for x in output]
+    return None
 
 
 def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,

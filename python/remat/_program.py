@@ -14,6 +14,9 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from .errors import CaptureError
 
 Values = dict[str, Any]
+NORMS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default)
+MOMENTUM = 6
+"""The place of the momentum among the arguments of a normalization; before it: are the batch's statistics used?"""
 
 
 @dataclass
@@ -67,6 +70,20 @@ class Program:
             if isinstance(value, fx.Node):
                 self.last[value.name] = len(self.operators)
 
+        self.updates: dict[int, str] = {}
+
+    def find_updates(self, buffers: Iterable[str]) -> None:
+        """Find the operators that change buffers: they must not do so a second time when their region runs again."""
+        names = set(buffers)
+        for i, node in enumerate(self.operators):
+            touched = [a for a in node.args if isinstance(a, fx.Node) and self.attributes.get(a.name) in names]
+            if not touched or not isinstance(node.target, torch._ops.OpOverload):
+                continue
+            if node.target in NORMS and node.args[MOMENTUM - 1] is True:
+                self.updates[i] = "norm"
+            elif node.target._schema.is_mutable and node.args[0] in touched:
+                self.updates[i] = "count" if not node.users and len(touched[0].users) == 1 else "other"
+
     def describe(self, i: int) -> tuple[str, str, str]:
         """Name, operator and module path of an operator."""
         node = self.operators[i]
@@ -96,6 +113,7 @@ class Run:
         self.on_operator = on_operator
         self.preserve_rng = preserve_rng
         self.current = -1
+        self.again = False
 
     def __call__(self, flat: Iterable[Any], segments: Sequence[Segment] = ()) -> Any:
         values = dict(zip(self.program.inputs, flat))
@@ -123,7 +141,12 @@ class Run:
             if self.on_operator is not None:
                 self.on_operator(i)
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._value(values, n))
-            values[node.name] = node.target(*args, **kwargs)
+            if not self.again or i not in self.program.updates:
+                values[node.name] = node.target(*args, **kwargs)
+            elif self.program.updates[i] == "norm":  # statistics have seen this batch already
+                values[node.name] = node.target(*args[:MOMENTUM], 0.0, *args[MOMENTUM + 1:], **kwargs)
+            else:
+                values[node.name] = None
             del args, kwargs
             for used in node.all_input_nodes:
                 if last.get(used.name) == i:
@@ -134,10 +157,18 @@ class Run:
     def _region(self, values: Values, segment: Segment) -> None:
         ins, outs = self.program.interface(segment.start, segment.end)
 
+        runs = 0
+
         def body(*given: Any) -> tuple[Any, ...]:
+            nonlocal runs
+            runs += 1
             local = dict(zip(ins, given))
             del given
-            self._planned(local, segment.start, segment.end, segment.inner)
+            outer, self.again = self.again, self.again or runs > 1
+            try:
+                self._planned(local, segment.start, segment.end, segment.inner)
+            finally:
+                self.again = outer
             return tuple(local[name] for name in outs)
 
         given = [values[name] for name in ins]

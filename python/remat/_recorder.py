@@ -155,6 +155,7 @@ class Recorder(Watcher):
         self.ledger.died = self._died  # type: ignore[method-assign]
         self.operators: list[Operator] = []
         self.backward: list[dict[str, Any]] = []
+        self.outputs: list[int] = []
         self.kind = "constant"
         self.node: tuple[int | None, str | None] = (None, None)
         self._kernels: list[dict[str, Any]] | None = None

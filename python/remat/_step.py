@@ -58,15 +58,11 @@ def track_static(recorder: Recorder, inputs: Any) -> None:
 
 def record_loss(recorder: Recorder, loss: Loss, output: Any) -> torch.Tensor:
     """The last operator: the loss. What the model returned is held until it is computed."""
-    operator = recorder.begin("loss", "loss", "")
-    value = scalar(loss(output))
-    read = {s for kernel in operator.kernels for s in kernel["reads"]}
     ledger = recorder.ledger
-    held = {ledger.find(t) for t in tensors_of(output)} - read - {None}
-    held = {s for s in held if ledger.storages[s].kind == "activation"}
-    if held:
-        operator.kernels.append({"op": "results", "reads": sorted(held), "writes": [], "flops": 0, "bytes": 0, "dtype": None})
-    return value
+    found = {ledger.find(t) for t in tensors_of(output)}
+    recorder.outputs = sorted(s for s in found if s is not None and ledger.storages[s].kind == "activation")
+    recorder.begin("loss", "loss", "")
+    return scalar(loss(output))
 
 
 def record_backward(recorder: Recorder, walk: Walk, loss: list[torch.Tensor]) -> None:
