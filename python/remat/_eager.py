@@ -7,6 +7,7 @@ go of each storage, and once completely. Where the code holds a storage beyond i
 
 from __future__ import annotations
 
+import weakref
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,6 +33,7 @@ class Calls(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         recorder = self.recorder
+        recorder.touch(args, kwargs)
         recorder.calling = getattr(func, "__name__", str(func)).strip("_")
         recorder.sequence = torch.autograd._get_sequence_nr()
         try:
@@ -54,6 +56,7 @@ class EagerRecorder(Recorder):
         self.released: dict[int, Place] = {}
         self.in_loss = False
         self.clock = 0
+        self.fresh: dict[int, dict[str, Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
@@ -93,24 +96,43 @@ class EagerRecorder(Recorder):
         """Watch the calls of all modules but the model itself."""
         for path, module in model.named_modules():
             if path:
-                module.register_forward_pre_hook(lambda m, a, p=path: self._enter(p), prepend=True)
+                module.register_forward_pre_hook(lambda m, a, k, p=path: self._enter(p, (a, k)), prepend=True, with_kwargs=True)
                 module.register_forward_hook(lambda m, a, o: self._leave(m, o), always_call=True)
 
-    def _enter(self, path: str) -> None:
+    def _enter(self, path: str, given: Any) -> None:
         self.clock += 1
         self.path.append(path)
-        self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None]})
+        self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None],
+                             "args": self._activations(given)})
+
+    def _activations(self, values: Any) -> list[int]:
+        found = {self.ledger.find(t) for t in tensors_of(values)}
+        return sorted(s for s in found if s is not None and self.ledger.storages[s].kind == "activation")
+
+    def touch(self, args: Any, kwargs: Any) -> None:
+        """Code between two calls does something with what the first one returned: no placeholder can stand for that."""
+        if self.fresh and self.kind == "activation" and not self.in_loss:
+            for tensor in tensors_of((args, kwargs)):
+                call = self.fresh.get(id(tensor))
+                if call is not None and len(self.path) == call["depth"]:
+                    call["result"] = None
 
     def _leave(self, module: nn.Module, output: Any) -> None:
         self.clock += 1
         path = self.path.pop()
         call = next(c for c in reversed(self.modules) if c["path"] == path and c["end"] is None)
         call["end"], call["clock"][1] = len(self.operators), self.clock
-        call["result"] = _structure(output)
-        found = {self.ledger.find(t) for t in tensors_of(output)}
-        call["returns"] = sorted(s for s in found if s is not None and self.ledger.storages[s].kind == "activation")
+        call["result"], call["depth"] = _structure(output), len(self.path)
+        call["returns"] = self._activations(output)
+        for tensor in tensors_of(output):
+            self.fresh[id(tensor)] = call
+            weakref.finalize(tensor, self._stale, id(tensor), call).atexit = False
         if not isinstance(module, nn.modules.batchnorm._NormBase) and self._keeps_statistics(call):
             call["stateful"] = True
+
+    def _stale(self, key: int, call: dict[str, Any]) -> None:
+        if self.fresh.get(key) is call:
+            del self.fresh[key]
 
     def _keeps_statistics(self, call: dict[str, Any]) -> bool:
         """Did this module itself run a normalization that updates statistics? Only PyTorch's own layers can be told not to."""
@@ -190,7 +212,20 @@ def hold(recorder: EagerRecorder, released: dict[int, Place]) -> None:
         operators[i].kernels.insert(k, _holding(numbers))
         for pair in operators[i].saves:
             pair[1] += pair[1] > k
-    _insert_operators(recorder, sorted(after.items()))
+    _hold_arguments(recorder)
+    # One operator for each storage, the youngest first: a region may take some of them in.
+    _insert_operators(recorder, [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)])
+
+
+def _hold_arguments(recorder: EagerRecorder) -> None:
+    """A call holds all that it is given, also what it never reads."""
+    for call in recorder.modules:
+        call.pop("depth", None)
+        operators = recorder.operators[call["start"]:call["end"]]
+        read = {s for o in operators for k in o.kernels for s in k["reads"]}
+        unread = sorted(set(call.pop("args")) - read)
+        if unread and operators:
+            operators[0].kernels.append(_holding(unread))
 
 
 def _holding(numbers: list[int]) -> dict[str, Any]:

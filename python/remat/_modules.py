@@ -104,18 +104,21 @@ class Region:
     def _run(self, calls: list[tuple[Any, Any]]) -> Any:
         leaves, spec = tree_flatten(calls)
         calls.clear()
+        # One tensor given twice must be one tensor again when the region runs again: some code asks.
+        first: dict[int, int] = {}
+        places = [first.setdefault(id(leaf), len(first)) for leaf in leaves]
         runs = 0
 
         def body(*given: Any) -> Any:
             nonlocal runs
             runs += 1
             with recomputing(self, runs > 1):
-                return self._calls(tree_unflatten(list(given), spec))
+                return self._calls(tree_unflatten([given[i] for i in places], spec))
 
         options: dict[str, Any] = {}
         if self.save or self.kept:
             options["context_fn"] = partial(create_selective_checkpoint_contexts, _Policy(self.save, self.kept))
-        given = _Once(leaves)
+        given = _Once({id(leaf): leaf for leaf in leaves}.values())
         del leaves
         return checkpoint(body, *given.take(), use_reentrant=False, **options)
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from . import _calls
 from ._remat import Graph as Core
 from ._units import human
 from .errors import RematError
@@ -25,6 +26,7 @@ class Graph:
                  example: Any = None) -> None:
         self._traces, self._missing = traces, missing or {}
         self._cores: dict[str, Core] = {}
+        self._candidates: list[_calls.Candidate] | None = None
         self.program, self.example = program, example
 
     @property
@@ -49,6 +51,12 @@ class Graph:
         if key not in self._cores:
             self._cores[key] = Core(json.dumps(trace))
         return self._cores[key]
+
+    def candidates(self) -> list[_calls.Candidate]:
+        """The regions that a plan at module granularity may have."""
+        if self._candidates is None:
+            self._candidates = _calls.candidates(self.trace("module"), self.core("module").safe_cuts())
+        return self._candidates
 
     @property
     def name(self) -> str:

@@ -88,7 +88,7 @@ class Plan:
         granularity they are segments (``{"start": 0, "end": 40}``).
         """
         if granularity == "module":
-            by_modules = {c.modules: c for c in _calls.candidates(graph.trace("module"))}
+            by_modules = {c.modules: c for c in graph.candidates()}
             segments = []
             for region in regions:
                 modules = (region,) if isinstance(region, str) else tuple(region)
@@ -187,7 +187,7 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
 def _options(graph: Graph, granularity: Granularity, **options: Any) -> tuple[str, dict[tuple[int, int], _calls.Candidate]]:
     by_range: dict[tuple[int, int], _calls.Candidate] = {}
     if granularity == "module":
-        by_range = {(c.start, c.end): c for c in _calls.candidates(graph.trace("module"))}
+        by_range = {(c.start, c.end): c for c in graph.candidates()}
         options["regions"] = sorted(by_range)
     return json.dumps(options), by_range
 
