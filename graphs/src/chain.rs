@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::read::excerpt;
 use crate::trace::Faults;
 
 /// The `format` value of a chain document.
@@ -52,7 +53,10 @@ impl Chain {
     pub fn validate(&self) -> Result<(), Faults> {
         let mut faults = Faults::default();
         if self.format != CHAIN_FORMAT {
-            faults.add(|| "format".into(), || format!("expected \"{CHAIN_FORMAT}\", found \"{}\"", self.format));
+            faults.add(
+                || "format".into(),
+                || format!("expected \"{CHAIN_FORMAT}\", found \"{}\"", excerpt(&self.format)),
+            );
         }
         if self.layers.is_empty() {
             faults.add(|| "layers".into(), || "is empty; a chain has at least one layer".into());

@@ -39,7 +39,7 @@ pub(crate) fn safe(trace: &Trace, producer: &[Option<u32>]) -> Vec<bool> {
 /// Storages crossing every cut, as one flat list.
 #[derive(Debug, Clone)]
 pub struct Crossings {
-    offsets: Vec<u32>,
+    offsets: Vec<usize>,
     storages: Vec<u32>,
 }
 
@@ -54,7 +54,7 @@ impl Crossings {
                 (read > made).then_some((s, made + 1, read))
             })
             .collect();
-        let mut offsets = vec![0u32; cuts + 1];
+        let mut offsets = vec![0usize; cuts + 1];
         for &(_, first, last) in &spans {
             for k in first..=last {
                 offsets[k as usize + 1] += 1;
@@ -63,11 +63,11 @@ impl Crossings {
         for k in 0..cuts {
             offsets[k + 1] += offsets[k];
         }
-        let mut storages = vec![0u32; offsets[cuts] as usize];
+        let mut storages = vec![0u32; offsets[cuts]];
         let mut next = offsets.clone();
         for &(s, first, last) in &spans {
             for k in first..=last {
-                storages[next[k as usize] as usize] = s;
+                storages[next[k as usize]] = s;
                 next[k as usize] += 1;
             }
         }
@@ -76,8 +76,22 @@ impl Crossings {
 
     /// Storages crossing cut `k`, ascending.
     pub fn at(&self, k: u32) -> &[u32] {
-        &self.storages[self.offsets[k as usize] as usize..self.offsets[k as usize + 1] as usize]
+        &self.storages[self.offsets[k as usize]..self.offsets[k as usize + 1]]
     }
+}
+
+/// Which storages depend on a trainable parameter, so that a gradient may flow through them: trainable parameters
+/// themselves, and what kernels that read or change such a storage write or change. Time O(kernel arguments).
+pub fn carries_gradient(graph: &Graph) -> Vec<bool> {
+    let mut carries: Vec<bool> = (0..graph.storages().len() as u32).map(|s| graph.is_trainable(s)).collect();
+    for kernel in graph.operators().iter().flat_map(|o| &o.kernels) {
+        if kernel.reads.iter().chain(&kernel.mutates).any(|&s| carries[s as usize]) {
+            for &s in kernel.writes.iter().chain(&kernel.mutates) {
+                carries[s as usize] = true;
+            }
+        }
+    }
+    carries
 }
 
 /// Safe cuts crossed by exactly one activation storage: there the network is a chain.

@@ -130,6 +130,16 @@ impl Graph {
         &self.nodes
     }
 
+    /// FLOPs of an operator's kernels. Time O(kernels).
+    pub fn operator_flops(&self, operator: u32) -> u64 {
+        self.trace.operators[operator as usize].kernels.iter().map(|k| k.flops).sum()
+    }
+
+    /// Traffic of an operator's kernels in bytes. Time O(kernels).
+    pub fn operator_bytes(&self, operator: u32) -> u64 {
+        self.trace.operators[operator as usize].kernels.iter().map(|k| k.bytes).sum()
+    }
+
     /// Bytes alive before the step: parameters, buffers and constants.
     pub fn static_bytes(&self) -> u64 {
         self.bytes_of(|k| matches!(k, StorageKind::Param | StorageKind::Buffer | StorageKind::Constant))

@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use crate::Graph;
 use crate::chain::{CHAIN_FORMAT, Chain};
 use crate::trace::{Faults, TRACE_FORMAT, Trace};
+use crate::zoo;
 
 /// Largest document that is read, in bytes after decompression. The largest real trace known is under 1 MiB.
-pub const DOCUMENT_LIMIT: u64 = 256 << 20;
+pub const DOCUMENT_LIMIT: u64 = 128 << 20;
 
 /// Where a document comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +22,19 @@ pub enum Source {
     Path(PathBuf),
     /// Standard input, written `-`.
     Stdin,
+    /// A built-in step of the [`zoo`].
+    Zoo(&'static zoo::Entry),
 }
 
 impl Source {
-    /// `-` is standard input, anything else a path.
+    /// `-` is standard input, the name of a zoo entry that entry, anything else a path. A file that is called like an
+    /// entry is reached as `./name`.
     pub fn new(argument: &str) -> Self {
-        if argument == "-" { Self::Stdin } else { Self::Path(argument.into()) }
+        match (argument, zoo::find(argument)) {
+            ("-", _) => Self::Stdin,
+            (_, Some(entry)) => Self::Zoo(entry),
+            _ => Self::Path(argument.into()),
+        }
     }
 
     /// How messages name the source.
@@ -34,6 +42,7 @@ impl Source {
         match self {
             Self::Path(path) => path.display().to_string(),
             Self::Stdin => "standard input".into(),
+            Self::Zoo(entry) => entry.name.into(),
         }
     }
 
@@ -41,7 +50,7 @@ impl Source {
     ///
     /// # Errors
     /// [`LoadError::Io`], [`LoadError::Gzip`], or [`LoadError::TooLarge`] once [`DOCUMENT_LIMIT`] is passed; memory
-    /// stays within twice that limit.
+    /// stays within twice that limit. [`LoadError::Unknown`] for a plain name that is neither a file nor in the zoo.
     pub fn read(&self) -> Result<Vec<u8>, LoadError> {
         let name = self.label();
         let io = |source| LoadError::Io { name: name.clone(), source };
@@ -50,10 +59,16 @@ impl Source {
                 if path.is_dir() {
                     return Err(io(io::Error::new(io::ErrorKind::IsADirectory, "is a directory")));
                 }
-                let file = File::open(path).map_err(io)?;
-                decompress(file, &name)
+                match File::open(path) {
+                    Ok(file) => decompress(file, &name),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound && is_plain_name(path) => {
+                        Err(LoadError::Unknown { nearest: zoo::nearest(&name), name: excerpt(&name) })
+                    }
+                    Err(e) => Err(io(e)),
+                }
             }
             Self::Stdin => decompress(io::stdin().lock(), &name),
+            Self::Zoo(entry) => decompress(entry.compressed, &name),
         }
     }
 }
@@ -69,6 +84,7 @@ pub enum Document {
 
 /// Why a document could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// The source cannot be read.
     #[error("cannot read {name}: {source}")]
@@ -77,6 +93,14 @@ pub enum LoadError {
         name: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// A plain name is neither a file nor an entry of the zoo.
+    #[error("there is no file and no built-in step named {name}{}", hint(nearest))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// Entries of the zoo that come close, best first.
+        nearest: Vec<&'static str>,
     },
     /// The compressed stream is broken.
     #[error("{name}: the gzip stream is damaged or cut short: {source}")]
@@ -150,11 +174,15 @@ pub fn load_path(path: impl AsRef<Path>) -> Result<Document, LoadError> {
 /// As [`load`], without the I/O.
 pub fn parse(text: &[u8], name: &str) -> Result<Document, LoadError> {
     let invalid = |faults| LoadError::Invalid { name: name.into(), faults };
+    let graph = |trace| Ok(Document::Graph(Box::new(Graph::new(trace).map_err(invalid)?)));
+    // Nearly all documents are well-formed traces, so the format is looked up only where this fails.
+    if let Ok(trace) = serde_json::from_slice::<Trace>(text)
+        && trace.format == TRACE_FORMAT
+    {
+        return graph(trace);
+    }
     match format_of(text, name)?.as_deref() {
-        Some(TRACE_FORMAT) => {
-            let trace: Trace = json(text, name)?;
-            Ok(Document::Graph(Box::new(Graph::new(trace).map_err(invalid)?)))
-        }
+        Some(TRACE_FORMAT) => graph(json(text, name)?),
         Some(CHAIN_FORMAT) => {
             let chain: Chain = json(text, name)?;
             chain.validate().map_err(invalid)?;
@@ -163,7 +191,7 @@ pub fn parse(text: &[u8], name: &str) -> Result<Document, LoadError> {
         found => Err(LoadError::Format {
             name: name.into(),
             expected: format!("\"{TRACE_FORMAT}\" or \"{CHAIN_FORMAT}\""),
-            found: found.map_or_else(|| "nothing".into(), |f| format!("{f:?}")),
+            found: found.map_or_else(|| "nothing".into(), |f| format!("{:?}", excerpt(f))),
         }),
     }
 }
@@ -188,8 +216,8 @@ pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError
     }
     let error = |path: String, e: &serde_json::Error| {
         let message = e.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-        let path = if path == "." { "document".into() } else { path };
+        let message = excerpt(message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said));
+        let path = if path == "." { "document".into() } else { excerpt(&path) };
         LoadError::Json { name: name.into(), path, line: e.line(), column: e.column(), message }
     };
     let mut de = serde_json::Deserializer::from_slice(text);
@@ -198,8 +226,30 @@ pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError
     Ok(value)
 }
 
+/// Text from a document or the command line, short and printable enough for a message.
+pub(crate) fn excerpt(text: &str) -> String {
+    const LIMIT: usize = 160;
+    let mut out: String = text.chars().take(LIMIT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(LIMIT).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// Could the user have meant an entry of the zoo?
+fn is_plain_name(path: &Path) -> bool {
+    path.components().count() == 1 && path.extension().is_none() && !path.starts_with(".")
+}
+
+fn hint(nearest: &[&str]) -> String {
+    if nearest.is_empty() {
+        return String::new();
+    }
+    format!("\nhint: the zoo has {}", nearest.join(", "))
+}
+
 /// Reads at most [`DOCUMENT_LIMIT`] bytes, through gzip if the magic number says so.
-fn decompress(mut input: impl Read, name: &str) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn decompress(mut input: impl Read, name: &str) -> Result<Vec<u8>, LoadError> {
     let io = |source| LoadError::Io { name: name.into(), source };
     let mut magic = Vec::with_capacity(2);
     input.by_ref().take(2).read_to_end(&mut magic).map_err(io)?;

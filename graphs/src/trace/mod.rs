@@ -2,9 +2,14 @@
 //!
 //! These types mirror the JSON one to one and promise nothing about their content; [`crate::Graph`] is the checked form.
 
+mod bounded;
+mod cycles;
+mod faults;
 mod validate;
 
-pub use validate::{Fault, Faults, validate};
+pub use bounded::ENTRIES_LIMIT;
+pub use faults::{Fault, Faults};
+pub use validate::validate;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +35,12 @@ pub struct Trace {
     /// Allocation granularity in bytes: a storage occupies its size rounded up to this.
     pub block: u64,
     /// All allocations of the step.
+    #[serde(deserialize_with = "bounded::list")]
     pub storages: Vec<Storage>,
     /// The forward pass in execution order; the last operator is the loss.
     pub operators: Vec<Operator>,
     /// The backward pass in execution order, one entry per kernel.
+    #[serde(deserialize_with = "bounded::list")]
     pub backward: Vec<BackwardKernel>,
     /// Module calls as operator ranges; read off the operators' `module` paths when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +48,17 @@ pub struct Trace {
     /// Storages that the model returns, held until the loss is computed (optional extension).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<u32>,
+}
+
+/// Per operator the storages that it saves, ascending and without repetitions. Time O(saves log saves).
+pub(crate) fn saved_storages(trace: &Trace) -> Vec<Vec<u32>> {
+    let of = |o: &Operator| {
+        let mut saved: Vec<u32> = o.saves.iter().map(|s| s.0).collect();
+        saved.sort_unstable();
+        saved.dedup();
+        saved
+    };
+    trace.operators.iter().map(of).collect()
 }
 
 /// One allocation; tensors that are views of each other share it.

@@ -1,63 +1,10 @@
 //! Finds every fault of a trace at once, each with its place in the document.
 
-use std::fmt;
-
-use super::{StorageKind, TRACE_FORMAT, Trace};
+use super::{Faults, StorageKind, TRACE_FORMAT, Trace, cycles, saved_storages};
+use crate::read::excerpt;
 
 /// Total bytes (storages, traffic) and FLOPs of a document must stay below this, so that no sum can overflow a `u64`.
 const TOTAL_LIMIT: u64 = 1 << 56;
-
-/// Faults reported one by one; the rest are counted.
-const FAULTS_SHOWN: usize = 64;
-
-/// One thing that is wrong in a document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// Place in the document, for example `operators[3].kernels[0].reads[1]`.
-    pub path: String,
-    /// What is wrong there.
-    pub message: String,
-}
-
-/// All faults that were found, in document order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Faults {
-    /// The first faults.
-    pub shown: Vec<Fault>,
-    /// How many more there are.
-    pub hidden: usize,
-}
-
-impl Faults {
-    /// Records a fault; keeps memory bounded whatever the document holds.
-    pub(crate) fn add(&mut self, path: impl FnOnce() -> String, message: impl FnOnce() -> String) {
-        if self.shown.len() < FAULTS_SHOWN {
-            self.shown.push(Fault { path: path(), message: message() });
-        } else {
-            self.hidden += 1;
-        }
-    }
-
-    /// Was nothing found?
-    pub fn is_empty(&self) -> bool {
-        self.shown.is_empty()
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, fault) in self.shown.iter().enumerate() {
-            let newline = if i == 0 { "" } else { "\n" };
-            write!(f, "{newline}{}: {}", fault.path, fault.message)?;
-        }
-        if self.hidden > 0 {
-            write!(f, "\nand {} more faults", self.hidden)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Faults {}
 
 /// Where a storage stands while the document is read in execution order.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,16 +15,19 @@ enum Written {
     Backward,
 }
 
-/// Checks all that the format promises. Time O(size of the document), memory O(storages).
+/// Checks all that the format promises. Time O(S log S) for a document of size S, memory O(S).
 ///
 /// # Errors
 /// All faults found, in document order.
 pub fn validate(trace: &Trace) -> Result<(), Faults> {
-    let mut v = Validator { trace, faults: Faults::default(), written: Vec::new() };
+    let mut v = Validator { trace, faults: Faults::default(), written: Vec::new(), out_of_order: false };
     v.header();
     v.storages();
     v.forward();
     v.backward();
+    if v.out_of_order {
+        cycles::find(trace, &mut v.faults);
+    }
     v.totals();
     v.modules();
     if v.faults.is_empty() { Ok(()) } else { Err(v.faults) }
@@ -87,6 +37,8 @@ struct Validator<'a> {
     trace: &'a Trace,
     faults: Faults,
     written: Vec<Written>,
+    /// Was a storage read before it was written?
+    out_of_order: bool,
 }
 
 /// The index lists of a kernel, alike in both passes.
@@ -100,7 +52,8 @@ impl Validator<'_> {
     fn header(&mut self) {
         let t = self.trace;
         if t.format != TRACE_FORMAT {
-            self.faults.add(|| "format".into(), || format!("expected \"{TRACE_FORMAT}\", found \"{}\"", t.format));
+            self.faults
+                .add(|| "format".into(), || format!("expected \"{TRACE_FORMAT}\", found \"{}\"", excerpt(&t.format)));
         }
         if t.block == 0 || t.block > 1 << 32 {
             self.faults.add(|| "block".into(), || format!("must be between 1 and 2^32 bytes, found {}", t.block));
@@ -133,16 +86,16 @@ impl Validator<'_> {
                 }
                 _ => {}
             }
-            if s.dies.is_some_and(|d| d as usize >= t.backward.len()) {
+            let Some(dies) = s.dies else { continue };
+            if s.kind != StorageKind::Gradient {
                 self.faults.add(
                     || format!("storages[{i}].dies"),
-                    || {
-                        format!(
-                            "{} is out of range: there are {} backward kernels",
-                            s.dies.unwrap_or(0),
-                            t.backward.len()
-                        )
-                    },
+                    || format!("only a gradient dies in the backward pass, this is of kind {}", s.kind.name()),
+                );
+            } else if dies as usize >= t.backward.len() {
+                self.faults.add(
+                    || format!("storages[{i}].dies"),
+                    || format!("{dies} is out of range: there are {} backward kernels", t.backward.len()),
                 );
             }
         }
@@ -166,11 +119,8 @@ impl Validator<'_> {
             for (i, &s) in list.iter().enumerate() {
                 let place = || format!("{}.{field}[{i}]", path());
                 if self.index(s, place) && self.written[s as usize] == Written::NotYet {
-                    self.faults.add(place, || {
-                        format!(
-                            "storage {s} is read before any kernel has written it (a cycle, or kernels out of order)"
-                        )
-                    });
+                    self.out_of_order = true;
+                    self.faults.add(place, || format!("storage {s} is read before any kernel has written it"));
                 }
             }
         }
@@ -203,8 +153,12 @@ impl Validator<'_> {
     fn forward(&mut self) {
         let t = self.trace;
         for (o, operator) in t.operators.iter().enumerate() {
+            let mut order: Vec<usize> = (0..operator.saves.len()).collect();
+            order.sort_by_key(|&i| operator.saves[i].1);
+            let mut order = order.into_iter().peekable();
             for k in 0..=operator.kernels.len() {
-                for (i, &(s, at)) in operator.saves.iter().enumerate().filter(|(_, save)| save.1 as usize == k) {
+                while let Some(i) = order.next_if(|&i| operator.saves[i].1 as usize == k) {
+                    let (s, at) = operator.saves[i];
                     let place = || format!("operators[{o}].saves[{i}]");
                     if self.index(s, place) && self.written[s as usize] == Written::NotYet {
                         self.faults.add(place, || {
@@ -217,13 +171,12 @@ impl Validator<'_> {
                     self.kernel(&lists, Written::Forward, &|| format!("operators[{o}].kernels[{k}]"));
                 }
             }
-            for (i, &(_, at)) in operator.saves.iter().enumerate() {
-                if at as usize > operator.kernels.len() {
-                    self.faults.add(
-                        || format!("operators[{o}].saves[{i}]"),
-                        || format!("is saved after {at} kernels, but the operator has {}", operator.kernels.len()),
-                    );
-                }
+            for i in order {
+                let at = operator.saves[i].1;
+                self.faults.add(
+                    || format!("operators[{o}].saves[{i}]"),
+                    || format!("is saved after {at} kernels, but the operator has {}", operator.kernels.len()),
+                );
             }
         }
         for (i, s) in t.storages.iter().enumerate() {
@@ -235,13 +188,19 @@ impl Validator<'_> {
 
     fn backward(&mut self) {
         let t = self.trace;
+        let saved = saved_storages(t);
         for (b, kernel) in t.backward.iter().enumerate() {
             let lists = Lists { reads: &kernel.reads, writes: &kernel.writes, mutates: &kernel.mutates };
             self.kernel(&lists, Written::Backward, &|| format!("backward[{b}]"));
-            for &s in &kernel.writes {
-                if t.storages.get(s as usize).is_some_and(|st| st.dies.is_some_and(|d| (d as usize) < b)) {
-                    self.faults
-                        .add(|| format!("storages[{s}].dies"), || format!("dies before backward[{b}] writes it"));
+            for (field, list) in [("reads", &kernel.reads), ("mutates", &kernel.mutates), ("writes", &kernel.writes)] {
+                for (i, &s) in list.iter().enumerate() {
+                    let dies = t.storages.get(s as usize).and_then(|s| s.dies);
+                    if let Some(dies) = dies.filter(|&d| (d as usize) < b) {
+                        self.faults.add(
+                            || format!("backward[{b}].{field}[{i}]"),
+                            || format!("storage {s} died after backward kernel {dies}"),
+                        );
+                    }
                 }
             }
             let Some(of) = kernel.of else { continue };
@@ -254,13 +213,13 @@ impl Validator<'_> {
             };
             for (i, &s) in kernel.reads.iter().enumerate() {
                 let is_activation = t.storages.get(s as usize).is_some_and(|s| s.kind == StorageKind::Activation);
-                if is_activation && !operator.saves.iter().any(|&(saved, _)| saved == s) {
+                if is_activation && saved[of as usize].binary_search(&s).is_err() {
                     self.faults.add(
                         || format!("backward[{b}].reads[{i}]"),
                         || {
                             format!(
                                 "storage {s} was not saved by operator {of} ({}), whose gradient this kernel computes",
-                                operator.name
+                                excerpt(&operator.name)
                             )
                         },
                     );
@@ -322,15 +281,31 @@ impl Validator<'_> {
         }
     }
 
+    /// Module calls lie within the forward pass and nest.
     fn modules(&mut self) {
         let t = self.trace;
-        for (i, m) in t.modules.iter().flatten().enumerate() {
+        let Some(calls) = &t.modules else { return };
+        let place = |i: usize| move || format!("modules[{i}]");
+        for (i, m) in calls.iter().enumerate() {
             if m.start > m.end || m.end as usize > t.operators.len() {
-                self.faults.add(
-                    || format!("modules[{i}]"),
-                    || format!("range {}..{} does not lie within {} operators", m.start, m.end, t.operators.len()),
-                );
+                let n = t.operators.len();
+                self.faults.add(place(i), || format!("range {}..{} does not lie within {n} operators", m.start, m.end));
             }
+        }
+        let mut order: Vec<usize> = (0..calls.len()).collect();
+        order.sort_by_key(|&i| (calls[i].start, std::cmp::Reverse(calls[i].end)));
+        let mut open: Vec<usize> = Vec::new();
+        for i in order.into_iter().filter(|&i| calls[i].start < calls[i].end) {
+            while open.last().is_some_and(|&outer| calls[outer].end <= calls[i].start) {
+                open.pop();
+            }
+            if let Some(&outer) = open.last().filter(|&&outer| calls[outer].end < calls[i].end) {
+                self.faults.add(place(i), || {
+                    let (m, other) = (&calls[i], &calls[outer]);
+                    format!("range {}..{} overlaps modules[{outer}] ({}..{})", m.start, m.end, other.start, other.end)
+                });
+            }
+            open.push(i);
         }
     }
 }
