@@ -15,6 +15,7 @@ from .errors import CaptureError
 
 Values = dict[str, Any]
 NORMS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default)
+ASSERT = torch.ops.aten._assert_tensor_metadata.default
 MOMENTUM = 6
 """The place of the momentum among the arguments of a normalization; before it: are the batch's statistics used?"""
 
@@ -141,6 +142,8 @@ class Run:
             if self.on_operator is not None:
                 self.on_operator(i)
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._value(values, n))
+            if node.target is ASSERT and torch.is_autocast_enabled(args[0].device.type):
+                kwargs = {**kwargs, "dtype": None}  # exported without autocast: types may differ now
             if not self.again or i not in self.program.updates:
                 values[node.name] = node.target(*args, **kwargs)
             elif self.program.updates[i] == "norm":  # statistics have seen this batch already

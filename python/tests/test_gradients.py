@@ -11,6 +11,9 @@ from conftest import module_plans, operator_plans
 import remat
 from networks import Case
 
+REORDERED = ("llama", "multimodal")
+"""Models whose export does not repeat the model's own arithmetic bit for bit."""
+
 
 def step(case: Case, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
@@ -26,8 +29,10 @@ def step(case: Case, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def same(case: Case, plan: remat.Plan, graph: remat.Graph) -> None:
-    expected, model = step(case, case.model()), case.model()
+def same(case: Case, plan: remat.Plan, plain: remat.Plan | None = None) -> None:
+    model = case.model()
+    expected = step(case, plain.apply(model) if plain else model)
+    model = case.model()
     keys = list(model.state_dict())
     assert plan.apply(model) is model
     assert list(model.state_dict()) == keys
@@ -40,10 +45,22 @@ def same(case: Case, plan: remat.Plan, graph: remat.Graph) -> None:
 @pytest.mark.parametrize("number", range(5))
 def test_module_plans(name, captured, number):
     case, graph = captured(name)
-    same(case, module_plans(graph, 5)[number], graph)
+    same(case, module_plans(graph, 5)[number])
 
 
 @pytest.mark.parametrize("number", range(5))
 def test_operator_plans(name, captured, number):
     case, graph = captured(name)
-    same(case, operator_plans(graph, 5)[number], graph)
+    same(case, operator_plans(graph, 5)[number], remat.Plan.by_hand(graph, [], granularity="operator"))
+
+
+def test_exported_graph(name, captured):
+    """An operator plan runs the exported graph. For most models that is the same arithmetic; Llama's export orders it anew."""
+    case, graph = captured(name)
+    plain = remat.Plan.by_hand(graph, [], granularity="operator")
+    if name not in REORDERED:
+        same(case, plain)
+        return
+    expected, found = step(case, case.model()), step(case, plain.apply(case.model()))
+    for key, value in expected.items():
+        torch.testing.assert_close(value, found[key])
