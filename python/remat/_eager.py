@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import _pretend, _step
 from ._engine import Walk
+from ._fake import Twins
 from ._recorder import Operator, Recorder, tensors_of
 
 Place = tuple[int, int, int]
@@ -151,10 +152,10 @@ def _structure(output: Any) -> Any:
 
 
 def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
-         autocast: torch.dtype | None, complete: bool) -> EagerRecorder:
+         autocast: torch.dtype | None, twins: Twins, complete: bool) -> EagerRecorder:
     recorder, walk = EagerRecorder(), Walk()
     recorder.follow(model)
-    rules = _pretend.Rules(fake, device, recorder.quiet)
+    rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
     _step.track_model(recorder, model)
     _step.track_static(recorder, (args, kwargs, rules.adopt(loss)))
     keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(
@@ -180,11 +181,11 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
 
 
 def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
-                 autocast: torch.dtype | None) -> EagerRecorder:
+                 autocast: torch.dtype | None, twins: Twins) -> EagerRecorder:
     """Record a step of the model's own code. ``make`` gives a fresh fake copy of the model."""
     with fake, _pretend.pretend(device):
-        lives = _run(make(), args, kwargs, loss, fake, device, autocast, complete=False)
-        step = _run(make(), args, kwargs, loss, fake, device, autocast, complete=True)
+        lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
+        step = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=True)
     hold(step, lives.released)
     return step
 

@@ -67,14 +67,18 @@ def fake_model(model: nn.Module, fake: FakeTensorMode, device: torch.device) -> 
         raise CaptureError(f"{type(model).__name__} cannot be copied for recording: {error}") from error
 
 
-def fake_inputs(tree: Any, fake: FakeTensorMode, device: torch.device) -> Any:
+Twins = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""Real tensors by identity, with what stands in for them."""
+
+
+def fake_inputs(tree: Any, fake: FakeTensorMode, device: torch.device, twins: Twins | None = None) -> Any:
     """The inputs of a step as fake tensors on its device; one tensor given twice stays one."""
-    memo: dict[int, torch.Tensor] = {}
+    twins = {} if twins is None else twins
 
     def twin(tensor: torch.Tensor) -> torch.Tensor:
-        if id(tensor) not in memo:
-            memo[id(tensor)] = fake_tensor(tensor, fake, device)
-        return memo[id(tensor)]
+        if id(tensor) not in twins:
+            twins[id(tensor)] = (tensor, fake_tensor(tensor, fake, device))
+        return twins[id(tensor)][1]
 
     return tree_map_only(torch.Tensor, twin, tree)
 

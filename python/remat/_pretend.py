@@ -18,19 +18,20 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from . import _attention
+from ._fake import Twins
 from ._recorder import tensors_of
 
 
 class Rules(TorchFunctionMode):
     """Brings foreign real tensors (a loss's targets, say) into the fake step."""
 
-    def __init__(self, fake: FakeTensorMode, device: torch.device,
+    def __init__(self, fake: FakeTensorMode, device: torch.device, twins: Twins,
                  quiet: Callable[[], ContextManager[None]] = nullcontext) -> None:
         super().__init__()
         self.fake = fake
         self.device = device
         self.quiet = quiet
-        self._twins: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._twins = twins
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
         """The fake stand-in of a real tensor, on the step's device."""
@@ -63,6 +64,8 @@ def _held_by(function: Any) -> list[torch.Tensor]:
     for cell in getattr(function, "__closure__", None) or ():
         with suppress(ValueError):  # a name that was never given a value
             held.append(cell.cell_contents)
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    held += [value for name in names if isinstance(value := function.__globals__.get(name), torch.Tensor)]
     owner = getattr(function, "__self__", None)
     if owner is None and not inspect.isfunction(function):
         owner = function

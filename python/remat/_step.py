@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from . import _pretend
 from ._engine import Saved, Walk
+from ._fake import Twins
 from ._program import Program, Run, export
 from ._recorder import Recorder, tensors_of
 from .errors import CaptureError
@@ -92,7 +93,7 @@ def hooks(recorder: Recorder, walk: Walk) -> torch.autograd.graph.saved_tensors_
 
 
 def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], loss: Loss, fake: FakeTensorMode,
-                   device: torch.device, autocast: torch.dtype | None) -> tuple[Recorder, Program]:
+                   device: torch.device, autocast: torch.dtype | None, twins: Twins) -> tuple[Recorder, Program]:
     """Record a step of the exported model, operator by operator."""
     with fake, _pretend.pretend(device):
         program = export(model, args, kwargs)
@@ -105,7 +106,7 @@ def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
         def operator(i: int) -> None:
             recorder.begin(*program.describe(i))
 
-        rules = _pretend.Rules(fake, device, recorder.quiet)
+        rules = _pretend.Rules(fake, device, twins, recorder.quiet)
         track_static(recorder, rules.adopt(loss))
         with rules, recorder:
             recorder.kind = "activation"

@@ -35,21 +35,22 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
 
     def fakes() -> Any:
         fake = _fake.fake_mode()
-        given = _fake.fake_inputs((args, kwargs), fake, where)
-        return fake, given
+        twins: _fake.Twins = {}
+        given = _fake.fake_inputs((args, kwargs), fake, where, twins)
+        return fake, given, twins
 
     def document(recorder: Recorder) -> dict[str, Any]:
         return _document(recorder, type(model).__name__, where, dtype)
 
     with _fake.untouched_randomness():
         if granularity != "operator":
-            fake, given = fakes()
-            eager = record_eager(lambda: _fake.fake_model(model, fake, where), *given, loss, fake, where, dtype)
+            fake, given, twins = fakes()
+            eager = record_eager(lambda: _fake.fake_model(model, fake, where), *given, loss, fake, where, dtype, twins)
             traces["module"] = document(eager)
         if granularity != "module":
-            fake, given = fakes()
+            fake, given, twins = fakes()
             try:
-                recorder, program = _step.record_program(_fake.fake_model(model, fake, where), *given, loss, fake, where, dtype)
+                recorder, program = _step.record_program(_fake.fake_model(model, fake, where), *given, loss, fake, where, dtype, twins)
                 traces["operator"], example = document(recorder), given
             except CaptureError as error:
                 if granularity == "operator":

@@ -146,8 +146,9 @@ def _counted(model: nn.Module, call: _Step, is_fake: bool) -> Peaks:
             fake = stack.enter_context(_fake.fake_mode())
             stack.enter_context(_pretend.pretend(call.device))
             twin = _fake.fake_model(model, fake, call.device)
-            inputs = _fake.fake_inputs((call.args, call.kwargs), fake, call.device)
-            rules = stack.enter_context(_pretend.Rules(fake, call.device))
+            twins: _fake.Twins = {}
+            inputs = _fake.fake_inputs((call.args, call.kwargs), fake, call.device, twins)
+            rules = stack.enter_context(_pretend.Rules(fake, call.device, twins))
             given = (inputs, rules.adopt(call.loss))
         else:
             twin = copy.deepcopy(model)

@@ -47,20 +47,21 @@ def module_plans(graph: remat.Graph, count: int) -> list[remat.Plan]:
     return plans
 
 
-def operator_plans(graph: remat.Graph, count: int) -> list[remat.Plan]:
-    """Flat, nested and selective plans over the exported graph."""
+MATRICES = ["mm.default", "addmm.default", "bmm.default", "convolution.default"]
+
+
+def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
+    """Flat, nested and selective plans over the exported graph, with regions of about equal length."""
     cuts = graph.core("operator").safe_cuts()
-    plans = []
-    for seed in range(count):
-        draw = random.Random(seed)
-        marks = sorted(draw.sample(cuts, min(len(cuts), 2 + 2 * seed)))
-        segments = [{"start": a, "end": b} for a, b in zip(marks[::2], marks[1::2])]
-        if seed % 3 == 1:
-            for s in segments:
-                inside = [c for c in cuts if s["start"] <= c <= s["end"]]
-                s["inner"] = [{"start": a, "end": b} for a, b in zip(inside[::4], inside[2::4])]
-        if seed % 3 == 2:
-            for s in segments:
-                s["save"] = ["mm.default", "addmm.default", "convolution.default"]
-        plans.append(remat.Plan.by_hand(graph, segments, granularity="operator"))
-    return plans
+    end = len(graph.trace("operator")["operators"]) - 1
+
+    def split(start: int, stop: int, parts: int) -> list[dict]:
+        marks = [min(cuts, key=lambda c: abs(c - (start + (stop - start) * i / parts))) for i in range(parts + 1)]
+        return [{"start": a, "end": b} for a, b in zip(marks, marks[1:]) if start <= a < b <= stop]
+
+    nested = split(0, end, 3)
+    for segment in nested:
+        segment["inner"] = split(segment["start"], segment["end"], 3)
+    selective = [{**s, "save": MATRICES} for s in split(0, end, 4)]
+    shapes = [split(0, end, 2), split(0, end, 4), split(0, end, 9), nested, selective]
+    return [remat.Plan.by_hand(graph, s, granularity="operator") for s in shapes[:count]]

@@ -33,5 +33,5 @@ def test_module_plans(name, captured):
 
 def test_operator_plans(name, captured):
     case, graph = captured(name)
-    for plan in operator_plans(graph, 6):
+    for plan in operator_plans(graph):
         hold_to(case, graph, plan)
