@@ -7,11 +7,15 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Instant;
 
-use remat_graphs::{Chain, ChainOfGraph, Graph};
+use remat_graphs::cost::DEFAULT_DEVICE;
+use remat_graphs::{Chain, ChainOfGraph, CostModel, Graph};
 
 use crate::baselines;
 use crate::chain::{self, ChainError, ChainSolution, Layers};
+use crate::cost::Costs;
+use crate::interval;
 use crate::plan::{Objective, Segment, Stats, Status};
+use crate::predict::Predictor;
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +77,15 @@ pub enum PlanningError {
     /// The chain, or the chain of the graph, cannot be planned.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// No plan stays within the budget.
+    #[error(transparent)]
+    Budget(#[from] interval::Error),
+    /// The algorithm plans operators, not layers.
+    #[error("algorithm {algorithm} plans training graphs; a chain has no operators to plan")]
+    NeedsGraph {
+        /// The algorithm.
+        algorithm: Algorithm,
+    },
     /// The algorithm minimises something else.
     #[error("algorithm {algorithm} minimises the peak; it cannot minimise time")]
     Objective {
@@ -113,6 +126,8 @@ pub enum Algorithm {
     Linear,
     /// Least stepwise peak of a chain.
     LinearX,
+    /// Exact over all interval plans of a graph.
+    Interval,
 }
 
 /// What is known about an algorithm.
@@ -134,7 +149,7 @@ const CHEN: &str = "Chen, Xu, Zhang, Guestrin 2016, arXiv 1604.06174";
 const HONG: &str = "Hong, Tsai, Wang, Liu, Wu, JPDC 2025, arXiv 2502.12499";
 
 /// All algorithms, from the simplest to the most exact.
-pub const TABLE: [AlgorithmInfo; 8] = [
+pub const TABLE: [AlgorithmInfo; 9] = [
     AlgorithmInfo {
         name: "none",
         objective: "nothing: keeps everything, recomputes nothing",
@@ -191,6 +206,13 @@ pub const TABLE: [AlgorithmInfo; 8] = [
         complexity: "O(n)",
         source: HONG,
     },
+    AlgorithmInfo {
+        name: "interval",
+        objective: "peak of the graph as the allocator sees it; least recomputation, within a budget too",
+        exactness: "optimal over all sets of regions between safe cuts",
+        complexity: "least peak O(n^2 sets held); budgets by label search",
+        source: "remat; the argument is in the module's documentation",
+    },
 ];
 
 /// A name that is no algorithm's.
@@ -222,13 +244,17 @@ impl Algorithm {
             Self::Cubic => 5,
             Self::Linear => 6,
             Self::LinearX => 7,
+            Self::Interval => 8,
         };
         &TABLE[row]
     }
 
     /// The planner behind the name.
     pub fn planner(self) -> Box<dyn Planner> {
-        Box::new(ChainPlanner { algorithm: self })
+        match self {
+            Self::Interval => Box::new(IntervalPlanner),
+            _ => Box::new(ChainPlanner { algorithm: self }),
+        }
     }
 }
 
@@ -245,7 +271,8 @@ impl FromStr for Algorithm {
     type Err = ParseAlgorithmError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let plain = [Self::None, Self::Every, Self::Sqrt, Self::Chen, Self::Cubic, Self::Linear, Self::LinearX];
+        let plain =
+            [Self::None, Self::Every, Self::Sqrt, Self::Chen, Self::Cubic, Self::Linear, Self::LinearX, Self::Interval];
         if let Some(found) = plain.into_iter().find(|a| a.info().name == name) {
             return Ok(found);
         }
@@ -268,8 +295,8 @@ struct ChainPlanner {
 }
 
 impl ChainPlanner {
-    fn solve(&self, layers: Layers<'_>) -> Result<ChainSolution, ChainError> {
-        match self.algorithm {
+    fn solve(&self, layers: Layers<'_>) -> Result<ChainSolution, PlanningError> {
+        let solution = match self.algorithm {
             Algorithm::None => baselines::none(layers),
             Algorithm::Every => baselines::every(layers),
             Algorithm::Sqrt => baselines::sqrt(layers),
@@ -278,7 +305,9 @@ impl ChainPlanner {
             Algorithm::Cubic => chain::cubic(layers),
             Algorithm::Linear => chain::linear(layers),
             Algorithm::LinearX => chain::linear_stepwise(layers),
-        }
+            Algorithm::Interval => return Err(PlanningError::NeedsGraph { algorithm: self.algorithm }),
+        };
+        Ok(solution?)
     }
 
     fn is_exact(&self) -> bool {
@@ -313,5 +342,29 @@ impl Planner for ChainPlanner {
         };
         let stats = Stats { seconds: started.elapsed().as_secs_f64(), ..solved.stats };
         Ok(Solution { algorithm, decision, value: solved.peak, status, stats })
+    }
+}
+
+/// The exact planner, with kernel times of the default device where the trace has none.
+/// [`interval::Planner`] takes other times and more options.
+struct IntervalPlanner;
+
+impl Planner for IntervalPlanner {
+    fn plan(&self, request: &Request<'_>) -> Result<Solution, PlanningError> {
+        let algorithm = Algorithm::Interval;
+        let Problem::Graph(graph) = request.problem else { return Err(PlanningError::NeedsGraph { algorithm }) };
+        let costs = match CostModel::device(DEFAULT_DEVICE) {
+            Ok(model) => Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k)),
+            Err(_) => Costs::new(graph, |k| k.flops.max(k.bytes), |k| k.flops.max(k.bytes)),
+        };
+        let predictor = Predictor::new(graph);
+        let planner = interval::Planner::new(&predictor, &costs);
+        let options = interval::Options::default();
+        let found = match (request.objective, request.budget) {
+            (Objective::MinTime, Some(budget)) => planner.least_time(budget, &options)?,
+            _ => planner.least_peak(&options)?,
+        };
+        let decision = Decision::Segments(found.segments);
+        Ok(Solution { algorithm, decision, value: found.peak, status: found.status, stats: found.stats })
     }
 }

@@ -12,6 +12,11 @@ fn all() -> Vec<Algorithm> {
     TABLE.iter().map(|row| row.name.replace('K', "8").parse().unwrap()).collect()
 }
 
+/// All that see a chain.
+fn of_chains() -> Vec<Algorithm> {
+    all().into_iter().filter(|a| *a != Algorithm::Interval).collect()
+}
+
 fn segments(algorithm: Algorithm, graph: &Graph) -> Vec<remat_algorithms::Segment> {
     let solution = algorithm.planner().plan(&Request::min_peak(Problem::Graph(graph))).unwrap();
     assert_eq!((solution.algorithm, solution.status), (algorithm, Status::Feasible));
@@ -48,7 +53,7 @@ fn wrong_names_are_refused_with_the_right_ones() {
 fn time_is_refused() {
     let chain = Chain::from_sizes("c", [1, 2, 3]);
     let request = Request { objective: Objective::MinTime, ..Request::min_peak(Problem::Chain(&chain)) };
-    for algorithm in all() {
+    for algorithm in of_chains() {
         assert_eq!(algorithm.planner().plan(&request), Err(PlanningError::Objective { algorithm }));
     }
 }
@@ -56,7 +61,7 @@ fn time_is_refused() {
 #[test]
 fn empty_chains_are_refused() {
     let chain = Chain::from_sizes("c", []);
-    for algorithm in all() {
+    for algorithm in of_chains() {
         let error = algorithm.planner().plan(&Request::min_peak(Problem::Chain(&chain))).unwrap_err();
         assert!(error.to_string().contains("empty"), "{error}");
     }
@@ -65,7 +70,7 @@ fn empty_chains_are_refused() {
 #[test]
 fn chains_get_checkpoints() {
     let chain = Chain::from_sizes("c", [4, 1, 4, 4, 1, 4, 4, 1, 4]);
-    for algorithm in all() {
+    for algorithm in of_chains() {
         let solution = algorithm.planner().plan(&Request::min_peak(Problem::Chain(&chain))).unwrap();
         assert!(matches!(solution.decision, Decision::Checkpoints(_)));
         let proven = matches!(algorithm, Algorithm::Cubic | Algorithm::Linear | Algorithm::LinearX);
@@ -81,7 +86,7 @@ fn segments_of_every_graph_are_valid_regions() {
         let predictor = Predictor::new(&graph);
         let mut scratch = Scratch::default();
         let without = predictor.peaks(&Regions::default(), None, &mut scratch).peak;
-        for algorithm in all() {
+        for algorithm in of_chains() {
             let segments = segments(algorithm, &graph);
             let regions = Regions::resolve(&graph, &segments).unwrap();
             let ends = segments.iter().flat_map(|s| [s.start, s.end]);
@@ -110,4 +115,15 @@ fn a_region_that_saves_nothing_of_its_own_is_left_out() {
         };
         assert!(peak(&left) <= peak(&all), "{}: {} > {}", entry.name, peak(&left), peak(&all));
     }
+}
+
+#[test]
+fn the_interval_planner_needs_a_graph() {
+    let chain = Chain::from_sizes("c", [1, 2, 3]);
+    let algorithm = Algorithm::Interval;
+    let refused = algorithm.planner().plan(&Request::min_peak(Problem::Chain(&chain)));
+    assert_eq!(refused, Err(PlanningError::NeedsGraph { algorithm }));
+    let graph = zoo::load("alexnet-b128").unwrap();
+    let solution = algorithm.planner().plan(&Request::min_peak(Problem::Graph(&graph))).unwrap();
+    assert_eq!((solution.status, solution.value), (Status::Optimal, 863_156_736));
 }

@@ -144,7 +144,8 @@ fn plans_ten_million_layers() {
 
 #[test]
 fn edges() {
-    let planners: [fn(&[u64]) -> Result<ChainSolution, ChainError>; 2] = [|s| linear(s), |s| linear_stepwise(s)];
+    type Plan = fn(&[u64]) -> Result<ChainSolution, ChainError>;
+    let planners: [Plan; 2] = [|s| linear(s), |s| linear_stepwise(s)];
     for planner in planners {
         assert_eq!(planner(&[]), Err(ChainError::Empty));
         assert_eq!(planner(&[1 << 62, 1]), Err(ChainError::TooLarge { layer: 1 }));

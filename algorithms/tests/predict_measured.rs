@@ -1,5 +1,7 @@
 //! Holds the predictor against peaks that PyTorch reached: every entry of every measured document.
 
+#![allow(clippy::print_stdout)]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

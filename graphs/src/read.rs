@@ -188,12 +188,24 @@ pub fn parse(text: &[u8], name: &str) -> Result<Document, LoadError> {
             chain.validate().map_err(invalid)?;
             Ok(Document::Chain(chain))
         }
-        found => Err(LoadError::Format {
-            name: name.into(),
-            expected: format!("\"{TRACE_FORMAT}\" or \"{CHAIN_FORMAT}\""),
-            found: found.map_or_else(|| "nothing".into(), |f| format!("{:?}", excerpt(f))),
-        }),
+        found => Err(other_format(name, format!("\"{TRACE_FORMAT}\" or \"{CHAIN_FORMAT}\""), found)),
     }
+}
+
+/// Parses a document whose `format` is `expected`; the format is looked at before anything else.
+///
+/// # Errors
+/// [`LoadError::Format`], [`LoadError::Json`].
+pub fn json_of_format<T: DeserializeOwned>(text: &[u8], name: &str, expected: &str) -> Result<T, LoadError> {
+    match format_of(text, name)?.as_deref() {
+        Some(found) if found == expected => json(text, name),
+        found => Err(other_format(name, format!("\"{expected}\""), found)),
+    }
+}
+
+fn other_format(name: &str, expected: String, found: Option<&str>) -> LoadError {
+    let found = found.map_or_else(|| "nothing".into(), |f| format!("{:?}", excerpt(f)));
+    LoadError::Format { name: name.into(), expected, found }
 }
 
 /// The `format` field of a document.

@@ -9,7 +9,7 @@ from typing import Any, Iterable, Sequence
 import torch
 from torch import nn
 
-from . import _apply, _calls, _card, _search
+from . import _apply, _calls, _card
 from ._step import Loss
 from ._units import human, parse_budget
 from .capture import capture
@@ -185,7 +185,10 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
     return capture(graph_or_model, args, kwargs, loss, device=device, autocast=autocast, granularity=granularity)
 
 
-def _options(graph: Graph, granularity: Granularity, **options: Any) -> tuple[str, dict[tuple[int, int], _calls.Candidate]]:
+def _options(graph: Graph, granularity: Granularity, nesting: int,
+             **options: Any) -> tuple[str, dict[tuple[int, int], _calls.Candidate]]:
+    if nesting != 1:
+        raise RematError("the planner makes flat regions only so far: nesting must be 1 (Plan.by_hand takes nested ones)")
     by_range: dict[tuple[int, int], _calls.Candidate] = {}
     if granularity == "module":
         by_range = {(c.start, c.end): c for c in graph.candidates()}
@@ -207,17 +210,9 @@ def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: 
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
     core = graph.core(granularity)
     plain = json.loads(core.predict("[]", optimizer))["peak"]
-    text, by_range = _options(graph, granularity, budget=parse_budget(budget, plain), nesting=nesting, selective=selective,
+    text, by_range = _options(graph, granularity, nesting, budget=parse_budget(budget, plain), selective=selective,
                               optimizer=optimizer)
-    if hasattr(core, "plan"):
-        document = json.loads(core.plan(text))
-    else:
-        if nesting != 1 or selective:
-            raise RematError("this build plans flat regions only: nesting=1, selective=False")
-        cuts = core.safe_cuts()[:-1] if granularity == "operator" else []
-        marks = cuts[::max(1, len(cuts) // 16)]
-        regions = sorted(by_range) or [(a, b) for i, a in enumerate(marks) for b in marks[i + 1:]]
-        document = _search.search(core, graph.trace(granularity), regions, parse_budget(budget, plain), optimizer)
+    document = json.loads(core.plan(text))
     return _finished(document, graph, granularity, by_range)
 
 
@@ -234,22 +229,8 @@ def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwar
              autocast: torch.dtype | str | None = None) -> list[Plan]:
     """All best trade-offs between peak and recomputation, from the plain step down to the least peak."""
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
-    if not hasattr(graph.core(granularity), "frontier"):
-        return _stepped(graph, granularity, nesting, selective, optimizer)
-    text, by_range = _options(graph, granularity, nesting=nesting, selective=selective, optimizer=optimizer)
+    text, by_range = _options(graph, granularity, nesting, selective=selective, optimizer=optimizer)
     return [_finished(d, graph, granularity, by_range) for d in json.loads(graph.core(granularity).frontier(text))]
-
-
-def _stepped(graph: Graph, granularity: Granularity, nesting: int, selective: bool, optimizer: str | None) -> list[Plan]:
-    """Plans for budgets between the plain peak and the least one."""
-    common: dict[str, Any] = {"granularity": granularity, "nesting": nesting, "selective": selective, "optimizer": optimizer}
-    least = plan(graph, **common)
-    out = [plan(graph, budget=1.0, **common)]
-    for step in range(7, 0, -1):
-        found = plan(graph, budget=least.peak + (least.plain_peak - least.peak) * step // 8, **common)
-        if found.peak < out[-1].peak:
-            out.append(found)
-    return out if least.peak >= out[-1].peak else [*out, least]
 
 
 def predict(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,

@@ -10,9 +10,8 @@ use super::network::Network;
 pub(super) fn rest(network: &Network) -> Vec<u64> {
     let n = network.len();
     let mut rest = vec![u64::MAX; n];
-    let end = network.cuts.last().copied();
     for v in (0..n).rev() {
-        if Some(network.cuts[v]) == end {
+        if network.cuts[v] == network.end {
             rest[v] = 0;
             continue;
         }

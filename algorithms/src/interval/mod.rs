@@ -1,67 +1,69 @@
-//! Interval plans.
+//! Exact planning over interval plans: least peak, least recomputation within a budget, and the frontier between.
+//!
+//! An *interval plan* checkpoints disjoint runs of operators `[a, b)` between safe cuts; all other operators run plainly.
+//! The planner is exact for this class under the predictor's own rules ([`crate::predict`]): its optimum equals that of
+//! trying every set of regions and predicting each.
+//!
+//! # Why live bytes decompose
+//!
+//! PyTorch runs operators one after the other and their gradients in the opposite order. So while the backward pass
+//! stands in region `[a, b)`, every operator behind `b` has let go of what it saved, and the live bytes are
+//!
+//! ```text
+//! fixed(t) + |H(a) ∪ I(a, b)| + L(a, t)
+//! ```
+//!
+//! `fixed(t)`: what is alive the whole step, the loss, and all gradients alive at backward kernel `t`; backward kernels
+//! run in the recorded order under any plan. `H(a)`: the storages held by the steps before `a`, that is what plain
+//! operators save and what regions take as inputs. `I(a, b)`: the inputs of the region. `L(a, t)`: what the region has
+//! recomputed and still holds; these are new allocations, so nothing is shared with `H`. While a plain operator's
+//! nodes run the same holds with `I` = what it saves. In the forward pass the live bytes are `|R(t) ∪ H(a) ∪ I(a, b)|`,
+//! with `R(t)` what the running code holds, again whatever the plan.
+//!
+//! # The network
+//!
+//! Of the past only `w = |H(a)|` matters, and which storages crossing cut `a` are in `H(a)`, because a later step that
+//! wants them too pays nothing. A state is a cut and that set; a step is a plain operator or a region. In a given
+//! state a step *needs* a number of bytes (its largest live bytes less `w`) and *holds* a number of further bytes
+//! afterwards: both do not depend on `w`. A plan is a path; its peak is the largest `w + need` along it.
+//!
+//! - **Local peaks.** For a fixed start `a` all needs are running maxima as `b` grows: a recomputation from `a` runs
+//!   the same kernels whatever `b` is, up to the last save before `b`; and while the backward pass stands at operator
+//!   `k`, what is alive are the saves of `a ..= k`. So one scan per start gives all regions: O(cuts × kernels) in all,
+//!   in parallel. Scans stop where local peaks pass the limit.
+//! - **Least peak.** `w + need` is linear in `w`, so the least peak to go from a state is `w + rest(state)` with
+//!   `rest = min over steps of max(need, held + rest after)`: one pass backwards over the steps, no search.
+//! - **Least time within a budget.** Labels (time, `w`) along the network. Of two labels of a state the one that is no
+//!   worse in both dominates: every way to go on has the same needs, holds and times from both. A label is dropped if
+//!   `w + rest(state)` passes the budget (then, and only then, nothing leads to the end), or if its time plus a lower
+//!   bound of the time to go is no better than a plan already known. The bound relaxes the budget to what may be held
+//!   at the end, priced per byte (Lagrange); prices are found by bisection. Steps whose reduced cost is too high are
+//!   dropped before the search.
+//! - **Dominated cuts.** Operators that do nothing (views) neither start nor end a region: moving the cut behind or
+//!   before them never costs anything.
+//!
+//! The argument needs two things of a trace: backward kernels in descending order of operators, and a node for every
+//! operator that saves something. Where one fails the plan is still valid and predicted exactly, but only
+//! [`Status::Feasible`].
+//!
+//! # Source
+//!
+//! The decomposition follows from the rules of `torch.utils.checkpoint` (non-reentrant); the path formulation
+//! generalises the chain programs of Hong et al. 2025 (arXiv 2502.12499) and Feng & Huang 2021 to the peak that the
+//! allocator sees.
+
+mod active;
+mod allowed;
+mod frontier;
+mod keep;
+mod labels;
 mod least;
 mod network;
+mod planner;
 mod profile;
 mod scan;
 mod slots;
 
-pub use network::Allowed;
-
-use crate::cost::Costs;
-use crate::plan::Segment;
-use crate::predict::Program;
-
-/// debug
-pub fn least_peak(
-    program: &Program<'_>,
-    costs: &Costs,
-    allowed: &Allowed,
-    limit: u64,
-) -> (u64, Vec<Segment>, [u64; 3]) {
-    let profile = profile::Profile::new(program, costs);
-    let slots = slots::Slots::new(&profile);
-    let network = network::Network::build(&profile, &slots, allowed, limit);
-    let rest = least::rest(&network);
-    let mut v = 0;
-    let mut segments = Vec::new();
-    while network.cuts[v] < profile.operators.len() as u32 && rest[v] != u64::MAX {
-        let step = network
-            .steps_of(v)
-            .iter()
-            .find(|s| rest[s.to as usize] != u64::MAX && s.need.max(s.held + rest[s.to as usize]) == rest[v]);
-        let Some(step) = step else { break };
-        if step.is_region {
-            segments.push(Segment::new(network.cuts[v], network.cuts[step.to as usize]));
-        }
-        v = step.to as usize;
-    }
-    (rest[0], segments, [network.len() as u64, network.steps.len() as u64, network.regions])
-}
-
-/// Peak of the given flat plan by the decomposition; `None` if the network lacks one of its steps.
-pub fn evaluate(
-    program: &Program<'_>,
-    costs: &Costs,
-    segments: &[Segment],
-    limit: u64,
-) -> Option<(u64, Vec<(u32, u32, u64, u64)>)> {
-    let profile = profile::Profile::new(program, costs);
-    let slots = slots::Slots::new(&profile);
-    let allowed = Allowed::regions(program.graph, segments.iter().map(|s| (s.start, s.end)));
-    let network = network::Network::build(&profile, &slots, &allowed, limit);
-    let (mut v, mut w, mut peak) = (0, 0, 0);
-    let mut trail = Vec::new();
-    while network.cuts[v] < profile.operators.len() as u32 {
-        let a = network.cuts[v];
-        let region = segments.iter().find(|s| s.start == a);
-        let step = network.steps_of(v).iter().find(|s| match region {
-            Some(r) => s.is_region && network.cuts[s.to as usize] == r.end,
-            None => !s.is_region,
-        })?;
-        trail.push((a, network.cuts[step.to as usize], w, w + step.need));
-        peak = peak.max(w + step.need);
-        w += step.held;
-        v = step.to as usize;
-    }
-    Some((peak, trail))
-}
+pub use allowed::Allowed;
+pub use frontier::{Frontier, Resolution};
+pub use planner::{Error, Options, Outcome, Planner};

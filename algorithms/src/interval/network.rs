@@ -5,12 +5,16 @@
 //! `w + need <= M`, and afterwards `w + held` bytes are held.
 
 use rayon::prelude::*;
-use remat_graphs::Graph;
 use rustc_hash::FxHashMap;
 
+use super::allowed::Allowed;
+use super::keep::Keep;
 use super::profile::Profile;
 use super::scan::{Bounds, Locals, Marks, scan};
 use super::slots::Slots;
+
+/// Most steps of a network; 32 bytes each.
+const MAX_STEPS: usize = 24_000_000;
 
 /// One way to continue from a state.
 #[derive(Debug, Clone, Copy)]
@@ -23,95 +27,58 @@ pub(super) struct Step {
     pub need: u64,
     /// Nanoseconds of recomputation.
     pub time: u64,
-    /// Is it a checkpointed region? Otherwise one plain operator.
-    pub is_region: bool,
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepKind {
+    /// Runs one operator plainly.
+    Plain,
+    /// Checkpoints a region.
+    Region,
+    /// Checkpoints a region that keeps the kernels of a candidate set.
+    Selective(u8),
 }
 
 /// All steps that can be part of a plan within the limit.
 #[derive(Debug)]
 pub(super) struct Network {
-    /// Cut of every state; states are in ascending order of cuts, the first is the start, the last the end.
+    /// Cut of every state; states are in ascending order of cuts, the first is the start, the last the end unless no plan
+    /// stays within the limit.
     pub cuts: Vec<u32>,
-    /// Least bytes that any plan within the limit holds in a state.
-    pub least_held: Vec<u64>,
+    /// The cut behind the loss.
+    pub end: u32,
     /// Steps of state `i`: `steps[first[i] .. first[i + 1]]`.
     pub first: Vec<u32>,
     pub steps: Vec<Step>,
-    /// Pairs of cuts whose local peaks were computed.
+    /// Regions whose local peaks were computed.
     pub regions: u64,
 }
 
-/// Where regions may lie.
-#[derive(Debug, Clone)]
-pub struct Allowed {
-    /// Per start cut: allowed ends, ascending.
-    pub(super) ends: Vec<Vec<u32>>,
-}
-
-impl Allowed {
-    /// Every pair of safe cuts. A region that starts or ends with an operator that changes nothing is never better than
-    /// one without it, so such pairs are left out. Time and memory O(cuts²) at worst.
-    pub fn operators(graph: &Graph) -> Self {
-        let inert: Vec<bool> = (0..graph.loss()).map(|o| is_inert(graph, o)).collect();
-        let ends: Vec<u32> = graph.safe_cuts().filter(|&k| k > 0 && !inert[k as usize - 1]).collect();
-        let starts = (0..graph.loss()).map(|a| {
-            if graph.is_safe_cut(a) && !inert[a as usize] {
-                ends[ends.partition_point(|&e| e <= a)..].to_vec()
-            } else {
-                Vec::new()
-            }
-        });
-        Self { ends: starts.collect() }
-    }
-
-    /// Exactly the given regions; those that start or end at unsafe cuts are dropped.
-    pub fn regions(graph: &Graph, regions: impl IntoIterator<Item = (u32, u32)>) -> Self {
-        let mut ends = vec![Vec::new(); graph.loss() as usize];
-        for (a, b) in regions {
-            if a < b && graph.is_safe_cut(a) && graph.is_safe_cut(b) {
-                ends[a as usize].push(b);
-            }
-        }
-        for e in &mut ends {
-            e.sort_unstable();
-            e.dedup();
-        }
-        Self { ends }
-    }
-
-    /// Drops the regions that a predicate refuses.
-    pub fn retain(&mut self, mut keep: impl FnMut(u32, u32) -> bool) {
-        for (a, ends) in self.ends.iter_mut().enumerate() {
-            ends.retain(|&b| keep(a as u32, b));
-        }
-    }
-}
-
-/// Does an operator neither allocate, release, save nor compute anything, in either pass?
-///
-/// Then a region `[a, b)` that begins with it can begin behind it, and one that ends with it can end before it: the
-/// inputs, local peaks and times stay the same or shrink.
-fn is_inert(graph: &Graph, o: u32) -> bool {
-    let operator = &graph.operators()[o as usize];
-    let quiet = operator.saves.is_empty()
-        && operator
-            .kernels
-            .iter()
-            .all(|k| k.writes.is_empty() && k.mutates.is_empty() && k.flops == 0 && k.ns.is_none());
-    let reads = || operator.kernels.iter().flat_map(|k| &k.reads);
-    quiet && reads().all(|&s| graph.producer(s).is_none() || graph.last_reader(s).is_some_and(|l| l > o))
-}
-
 impl Network {
-    /// Builds the network of all plans whose peak stays within `limit`. Time and memory O(states × cuts).
-    pub(super) fn build(profile: &Profile<'_, '_>, slots: &Slots, allowed: &Allowed, limit: u64) -> Self {
-        let locals = scan_all(profile, slots, allowed, limit);
+    /// Builds the network of all plans whose peak stays within `limit`; `None` if it has more than [`MAX_STEPS`] steps.
+    /// Time and memory O(states × cuts).
+    pub(super) fn build(
+        profile: &Profile<'_, '_>,
+        slots: &Slots,
+        allowed: &Allowed,
+        keeps: &[Keep],
+        limit: u64,
+    ) -> Option<Self> {
+        let mut all = vec![(StepKind::Region, scan_all(profile, slots, allowed, None, limit))];
+        for (i, keep) in keeps.iter().enumerate() {
+            all.push((StepKind::Selective(i as u8), scan_all(profile, slots, allowed, Some(keep), limit)));
+        }
         let mut b = Builder::new(profile, slots, limit);
         for cut in 0..profile.operators.len() as u32 {
-            b.states_at(cut, locals.get(cut as usize));
+            b.states_at(cut, &all);
+            if b.steps.len() > MAX_STEPS {
+                return None;
+            }
         }
-        let regions = locals.iter().map(|l| l.regions.len() as u64).sum();
-        b.finish(regions)
+        let regions = all.iter().flat_map(|(_, locals)| locals).map(|l| l.regions.len() as u64).sum();
+        Some(b.finish(regions))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -123,14 +90,24 @@ impl Network {
     }
 }
 
-fn scan_all(profile: &Profile<'_, '_>, slots: &Slots, allowed: &Allowed, limit: u64) -> Vec<Locals> {
+fn scan_all(
+    profile: &Profile<'_, '_>,
+    slots: &Slots,
+    allowed: &Allowed,
+    keep: Option<&Keep>,
+    limit: u64,
+) -> Vec<Locals> {
     let graph = profile.program.graph;
     (0..graph.loss())
         .into_par_iter()
         .map_init(Marks::default, |marks, a| {
             let ends = &allowed.ends[a as usize];
             let crossing = slots.crossing(a).iter().map(|&s| graph.size(s)).sum();
-            if ends.is_empty() { Locals::default() } else { scan(profile, a, &Bounds { ends, limit, crossing }, marks) }
+            if ends.is_empty() {
+                Locals::default()
+            } else {
+                scan(profile, a, &Bounds { ends, limit, crossing, keep }, marks)
+            }
         })
         .collect()
 }
@@ -189,13 +166,15 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         id
     }
 
-    fn states_at(&mut self, cut: u32, locals: Option<&Locals>) {
+    fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
         for id in std::mem::take(&mut self.pending[cut as usize]) {
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.plain(id, cut);
-            if let Some(locals) = locals {
-                self.regions(id, cut, locals);
+            for (kind, locals) in all {
+                if let Some(locals) = locals.get(cut as usize) {
+                    self.regions(id, cut, locals, *kind);
+                }
             }
             self.first.push(self.steps.len() as u32);
             let key = (cut, std::mem::take(&mut self.masks[id as usize]));
@@ -231,11 +210,11 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         for &s in &op.saves {
             self.slots.add(&mut mask, s);
         }
-        self.step(id, j + 1, mask, Step { to: 0, held, need, time: 0, is_region: false });
+        self.step(id, j + 1, mask, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
     }
 
     /// Checkpoints the regions that start at cut `a`.
-    fn regions(&mut self, id: u32, a: u32, locals: &Locals) {
+    fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
         let graph = self.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
         let shared = self.held_and_running(&mask, a);
@@ -252,9 +231,15 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             while let Some(s) = ending.next_if(|&s| self.profile.last_use[s as usize] < region.end) {
                 self.slots.remove(&mut mask, s);
             }
+            let mut after = mask.clone();
+            for &s in &locals.kept[..region.kept_until as usize] {
+                if self.profile.last_use[s as usize] >= region.end {
+                    self.slots.add(&mut after, s);
+                }
+            }
             let forward = region.forward.saturating_sub(shared);
             let need = forward.max(region.backward + held).max(locals.after_inputs);
-            self.step(id, region.end, mask.clone(), Step { to: 0, held, need, time: region.time, is_region: true });
+            self.step(id, region.end, after, Step { to: 0, held: held + region.kept, need, time: region.time, kind });
         }
     }
 
@@ -286,7 +271,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
         Network {
             cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
-            least_held: by_order.iter().map(|&id| self.least_held[id as usize]).collect(),
+            end: self.profile.operators.len() as u32,
             first: self.first,
             steps: self.steps,
             regions,

@@ -67,8 +67,6 @@ pub(super) struct Profile<'p, 'g> {
     /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order, or an
     /// operator saves what no node needs.
     pub is_exact: bool,
-    /// Nanoseconds of all forward and backward kernels.
-    pub step_time: u64,
 }
 
 impl<'p, 'g> Profile<'p, 'g> {
@@ -98,7 +96,6 @@ impl<'p, 'g> Profile<'p, 'g> {
             always,
             root: 0,
             is_exact: true,
-            step_time: costs.step_ns(),
         };
         p.reads_and_saves(costs);
         p.forward();

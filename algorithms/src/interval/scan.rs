@@ -4,6 +4,7 @@
 //! runs the same kernels whatever `b` is, it only stops at the last saving operator before `b`; and while the backward
 //! pass stands at operator `k`, the recomputed tensors still alive are those saved by operators `a ..= k`.
 
+use super::keep::Keep;
 use super::profile::{NodeBase, Profile};
 
 /// What a region `[a, b)` needs, apart from what earlier steps hold and from its inputs.
@@ -19,6 +20,9 @@ pub(super) struct Local {
     pub inputs: u32,
     /// Nanoseconds of its recomputation.
     pub time: u64,
+    /// Bytes that a selective region keeps, and how many of [`Locals::kept`] these are.
+    pub kept: u64,
+    pub kept_until: u32,
 }
 
 /// All regions that start at one cut.
@@ -28,6 +32,8 @@ pub(super) struct Locals {
     pub after_inputs: u64,
     /// Region inputs in the order in which they are first read.
     pub inputs: Vec<u32>,
+    /// Kept storages in the order in which they are made.
+    pub kept: Vec<u32>,
     /// One entry per allowed end at which the region holds something, ascending.
     pub regions: Vec<Local>,
 }
@@ -60,41 +66,33 @@ pub(super) struct Bounds<'a> {
     pub limit: u64,
     /// Bytes that cross the start and that earlier steps may hold already.
     pub crossing: u64,
+    /// What a selective region keeps.
+    pub keep: Option<&'a Keep>,
 }
 
 /// Scans all regions that start at `a`. Time O(kernels up to the last end that stays within the limit).
 pub(super) fn scan(profile: &Profile<'_, '_>, a: u32, bounds: &Bounds<'_>, marks: &mut Marks) -> Locals {
     marks.start(profile.running_until.len());
-    let mut s = Scanner { p: profile, a, m: marks, now: State::default() };
-    let mut regions = Vec::new();
-    let mut inputs = Vec::new();
+    let mut s = Scanner { p: profile, a, m: marks, keep: bounds.keep, now: State::default(), out: Locals::default() };
     let mut ends = bounds.ends.iter().copied().peekable();
     for j in a..profile.operators.len() as u32 - 1 {
-        if ends.peek().is_none() {
+        // A kept result that is changed in place cannot be handed over.
+        if ends.peek().is_none() || bounds.keep.is_some_and(|k| k.mutates[j as usize]) {
             break;
         }
-        s.inputs(j, &mut inputs);
+        s.inputs(j);
         s.recompute(j);
         s.backward(j);
         // Both grow with the end of the region, whatever earlier steps hold.
         if s.now.interior > bounds.limit || s.now.forward.saturating_sub(bounds.crossing) > bounds.limit {
             break;
         }
-        if ends.peek() == Some(&(j + 1)) {
-            ends.next();
-            let now = &s.now;
-            if let Some(recompute) = now.recompute {
-                regions.push(Local {
-                    end: j + 1,
-                    forward: now.forward,
-                    backward: recompute.max(now.interior).max(now.top).max(now.tail),
-                    inputs: inputs.len() as u32,
-                    time: now.time_at_stop,
-                });
-            }
+        if ends.next_if_eq(&(j + 1)).is_some() {
+            s.region(j + 1);
         }
     }
-    Locals { after_inputs: s.now.after_inputs, inputs, regions }
+    s.out.after_inputs = s.now.after_inputs;
+    s.out
 }
 
 /// Where a scan stands.
@@ -106,10 +104,16 @@ struct State {
     held_inputs: u64,
     /// Recomputed bytes alive, held by the running code or saved.
     live: u64,
-    /// Running maximum of `live` over all kernels so far.
-    recomputed: u64,
-    /// Peak of the recomputation, if the region ends behind this operator; `None` before the first saving operator.
-    recompute: Option<u64>,
+    /// Bytes that a selective region keeps: made so far, made before the last save so far, and no longer held by the
+    /// running code in the forward pass.
+    kept: u64,
+    kept_at_stop: u64,
+    kept_alone: u64,
+    /// Running maximum over all kernels so far of what is alive, less what was kept by then.
+    recomputed: i64,
+    /// Peak of the recomputation, if the region ends behind this operator, less what it keeps; `None` before the first
+    /// saving operator.
+    recompute: Option<i64>,
     /// Recomputed bytes saved by the operators so far.
     saved: u64,
     /// Peak of the nodes of all operators below the last saving one.
@@ -132,12 +136,32 @@ struct Scanner<'a, 'p, 'g> {
     p: &'a Profile<'p, 'g>,
     a: u32,
     m: &'a mut Marks,
+    keep: Option<&'a Keep>,
     now: State,
+    out: Locals,
 }
 
 impl Scanner<'_, '_, '_> {
+    /// Records the region that ends here.
+    fn region(&mut self, end: u32) {
+        let now = &self.now;
+        let Some(recompute) = now.recompute else { return };
+        // Before the recomputation all that is kept is alive, afterwards what lies behind its end.
+        let recompute = recompute.saturating_add_unsigned(now.kept).max(0).unsigned_abs();
+        let nodes = now.interior.max(now.top) + (now.kept - now.kept_at_stop);
+        self.out.regions.push(Local {
+            end,
+            forward: now.forward,
+            backward: recompute.max(nodes).max(now.tail + now.kept),
+            inputs: self.out.inputs.len() as u32,
+            time: now.time_at_stop,
+            kept: now.kept,
+            kept_until: self.out.kept.len() as u32,
+        });
+    }
+
     /// Forward pass: the region holds what it has read, also after its last reader.
-    fn inputs(&mut self, j: u32, inputs: &mut Vec<u32>) {
+    fn inputs(&mut self, j: u32) {
         let p = self.p;
         let op = &p.operators[j as usize];
         for &s in &op.reads {
@@ -145,15 +169,7 @@ impl Scanner<'_, '_, '_> {
             let at = s as usize;
             if is_input && !p.program.is_cached_cast[at] && !p.always[at] && self.m.input[at] != self.m.stamp {
                 self.m.input[at] = self.m.stamp;
-                inputs.push(s);
-            }
-        }
-        for moment in &op.moments {
-            self.now.forward = self.now.forward.max(moment.running + self.now.held_inputs);
-        }
-        for &s in &op.reads {
-            if self.m.input[s as usize] == self.m.stamp && p.running_until[s as usize] == j {
-                self.now.held_inputs += p.program.graph.size(s);
+                self.out.inputs.push(s);
             }
         }
     }
@@ -165,10 +181,11 @@ impl Scanner<'_, '_, '_> {
         let step = &program.operators[j as usize];
         let saves = &program.saves[step.saves.range()];
         let mut partial = self.now.recomputed;
+        let mut kept_at_stop = self.now.kept;
         for &s in program.storages(step.casts) {
             if self.m.running[s as usize] != self.m.stamp {
                 self.run(s);
-                partial = partial.max(self.now.live);
+                partial = partial.max(self.alive());
             }
         }
         let mut all = partial;
@@ -178,9 +195,12 @@ impl Scanner<'_, '_, '_> {
             for &s in program.storages(kernel.allocs) {
                 self.run(s);
             }
-            all = all.max(self.now.live);
+            let running = op.moments[k].running;
+            self.now.forward = self.now.forward.max(running + self.now.held_inputs + self.now.kept_alone);
+            all = all.max(self.alive());
             if step.last_save.is_some_and(|last| (k as u32) < last) {
-                partial = partial.max(self.now.live);
+                partial = partial.max(self.alive());
+                kept_at_stop = self.now.kept;
             }
             for &s in program.storages(kernel.frees) {
                 self.let_go(s);
@@ -192,13 +212,29 @@ impl Scanner<'_, '_, '_> {
                 self.let_go(s);
             }
         }
+        for &s in &op.reads {
+            if self.m.input[s as usize] == self.m.stamp && self.p.running_until[s as usize] == j {
+                self.now.held_inputs += program.graph.size(s);
+            }
+        }
+        let (saved, saved_to_stop) = self.keep.map_or((0, 0), |k| k.saved[j as usize]);
         if op.is_saver {
             let found = op.nodes.iter().find(|n| n.needs).map_or(0, |n| n.at_start);
-            self.now.recompute = Some(found + partial);
-            self.now.time_at_stop = self.now.time + op.time_to_last_save;
+            self.now.recompute = Some(partial.saturating_add_unsigned(found));
+            self.now.time_at_stop = self.now.time + op.time_to_last_save - saved_to_stop;
+            self.now.kept_at_stop = kept_at_stop;
         }
         self.now.recomputed = all;
-        self.now.time += op.time;
+        self.now.time += op.time - saved;
+    }
+
+    /// Recomputed bytes alive, less what is kept so far: what is kept is alive whether it has been handed over or not.
+    fn alive(&self) -> i64 {
+        self.now.live.cast_signed() - self.now.kept.cast_signed()
+    }
+
+    fn is_kept(&self, s: u32) -> bool {
+        self.keep.is_some_and(|k| k.is_kept[s as usize])
     }
 
     /// Saves what is due after `k` kernels of operator `j`.
@@ -223,12 +259,20 @@ impl Scanner<'_, '_, '_> {
 
     fn run(&mut self, s: u32) {
         self.m.running[s as usize] = self.m.stamp;
-        self.now.live += self.p.program.graph.size(s);
+        let size = self.p.program.graph.size(s);
+        self.now.live += size;
+        if self.is_kept(s) {
+            self.now.kept += size;
+            self.out.kept.push(s);
+        }
     }
 
     fn let_go(&mut self, s: u32) {
         if self.m.running[s as usize] == self.m.stamp {
             self.m.running[s as usize] = 0;
+            if self.is_kept(s) {
+                self.now.kept_alone += self.p.program.graph.size(s);
+            }
             if self.m.saved[s as usize] != self.m.stamp {
                 self.now.live -= self.p.program.graph.size(s);
             }
@@ -251,7 +295,7 @@ impl Scanner<'_, '_, '_> {
         let is_lowest = !std::mem::replace(&mut self.now.seen_saver, true);
         self.now.interior = self.now.interior.max(self.now.pending);
         let last_need = op.nodes.iter().rposition(|n| n.needs).unwrap_or(0);
-        let (mut top, mut inside) = (0, 0);
+        let (mut top, mut inside, mut tail) = (0, 0, 0);
         let mut is_recomputed = false;
         let mut held = self.now.saved;
         for (i, node) in op.nodes.iter().enumerate() {
@@ -271,10 +315,14 @@ impl Scanner<'_, '_, '_> {
                 without = without.max(node.after);
             }
             inside = inside.max(with_inputs);
-            top = top.max(if is_recomputed { with_inputs } else { without });
+            if is_recomputed {
+                top = top.max(with_inputs);
+            } else {
+                tail = tail.max(without);
+            }
         }
         self.now.top = top;
-        self.now.tail = 0;
+        self.now.tail = tail;
         self.now.pending = inside;
     }
 

@@ -22,10 +22,9 @@ impl Slots {
         let n = profile.operators.len();
         let mut made: Vec<Vec<u32>> = vec![Vec::new(); n];
         for s in 0..profile.last_use.len() as u32 {
-            if let Some(p) = graph.producer(s) {
-                if profile.last_use[s as usize] > p && !profile.always[s as usize] {
-                    made[p as usize].push(s);
-                }
+            let crosses = |p: &u32| profile.last_use[s as usize] > *p && !profile.always[s as usize];
+            if let Some(p) = graph.producer(s).filter(crosses) {
+                made[p as usize].push(s);
             }
         }
         let mut slot = vec![None; profile.last_use.len()];

@@ -1,7 +1,10 @@
 //! The `plan/1` document, and its resolved form over a graph.
 
+pub mod assemble;
+mod read;
 mod regions;
 
+pub use read::parse;
 pub use regions::{DEPTH_LIMIT, PlanError, PlanErrorKind, Region, Regions};
 
 use serde::{Deserialize, Serialize};

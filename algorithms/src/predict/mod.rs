@@ -3,13 +3,23 @@
 //! The predictor replays the step allocation by allocation under the rules by which PyTorch holds and releases memory
 //! (see [`replay`]). [`Predictor::peaks`] gives the peaks alone and is what planners call.
 
+mod alive;
+mod element;
+mod factors;
 mod optimizer;
 mod program;
+mod recording;
 mod replay;
+mod timeline;
 
+pub use alive::{Alive, AliveAtPeak, OfModule, OfOperator, PeakOf, alive_at_peak};
+pub use element::{ElementType, UnknownElementType};
+pub use factors::{FactorError, FactorOptions, FactorTable, Factors};
 pub use optimizer::{Optimizer, UnknownOptimizer};
 pub use program::Program;
+pub use recording::{ByKind, Kind};
 pub use replay::{Moment, Observer, Replayed, Scratch, Unobserved, replay};
+pub use timeline::{Entry, Phase, Timeline, When};
 
 use remat_graphs::Graph;
 

@@ -57,11 +57,18 @@ impl Optimizer {
 
     /// Bytes of optimizer state that are alive before and after every step but the first (FORMATS.md, rule 11).
     pub fn state_bytes(self, graph: &Graph) -> u64 {
-        let trainable = trainable_bytes(graph);
+        (0..graph.storages().len() as u32).map(|s| self.state_bytes_of(graph, s)).sum()
+    }
+
+    /// The part of [`state_bytes`](Self::state_bytes) that belongs to one storage; 0 unless that is a trainable parameter.
+    pub fn state_bytes_of(self, graph: &Graph, storage: u32) -> u64 {
+        if !is_trainable(graph, storage) {
+            return 0;
+        }
         match self {
             Self::Sgd => 0,
-            Self::SgdMomentum => trainable,
-            _ => 2 * trainable + graph.trace().block * trainable_count(graph),
+            Self::SgdMomentum => graph.size(storage),
+            _ => 2 * graph.size(storage) + graph.trace().block,
         }
     }
 
@@ -96,18 +103,17 @@ impl FromStr for Optimizer {
 #[error("unknown optimizer {0:?}; known are sgd, sgd-momentum, adam, adamw, and the last two with -foreach or -fused")]
 pub struct UnknownOptimizer(pub String);
 
+fn is_trainable(graph: &Graph, storage: u32) -> bool {
+    graph.kind(storage) == StorageKind::Param && graph.is_trainable(storage)
+}
+
 /// Sizes of all parameters that get a gradient.
 fn trainable_sizes(graph: &Graph) -> impl Iterator<Item = u64> + '_ {
-    let is = |s: &u32| graph.kind(*s) == StorageKind::Param && graph.is_trainable(*s);
-    (0..graph.storages().len() as u32).filter(is).map(|s| graph.size(s))
+    (0..graph.storages().len() as u32).filter(|&s| is_trainable(graph, s)).map(|s| graph.size(s))
 }
 
 fn trainable_bytes(graph: &Graph) -> u64 {
     trainable_sizes(graph).sum()
-}
-
-fn trainable_count(graph: &Graph) -> u64 {
-    trainable_sizes(graph).count() as u64
 }
 
 /// The denominator `sqrt(v) / c + eps` of one parameter is computed in two temporaries, with four scalars beside them.

@@ -1,0 +1,197 @@
+//! The part of a network that a bound leaves, and lower bounds on what is still to be paid.
+
+use super::network::Network;
+
+/// Fixed-point scale of multipliers: a multiplier `m` prices one byte at `m / 2^SCALE` nanoseconds.
+const SCALE: u32 = 32;
+
+/// A step within a bound.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ActiveStep {
+    pub from: u32,
+    /// Index into the network's steps.
+    pub step: u32,
+    pub held: u64,
+    pub time: u64,
+    /// Most bytes that may be held before the step.
+    pub cap: u64,
+}
+
+/// Steps that some plan with a peak of at most `limit` can take, sorted by the state they lead to.
+#[derive(Debug)]
+pub(super) struct Active {
+    /// Steps into state `i`: `steps[first[i] .. first[i + 1]]`.
+    pub first: Vec<u32>,
+    pub steps: Vec<ActiveStep>,
+    /// Most bytes that may be held at the end of a plan.
+    pub end_cap: u64,
+    /// Prices of bytes, with the least price to go from every state.
+    duals: Vec<Dual>,
+}
+
+#[derive(Debug, Clone)]
+struct Dual {
+    price: u64,
+    to_go: Vec<u128>,
+}
+
+impl Active {
+    /// Selects the steps within `limit`; `rest` is [`super::least::rest`]. Only plans that take less time than `below`
+    /// are of interest. Time O(steps).
+    pub(super) fn new(network: &Network, rest: &[u64], limit: u64, below: u64) -> Self {
+        let n = network.len();
+        let mut least_held = vec![u64::MAX; n];
+        least_held[0] = 0;
+        let mut chosen: Vec<(u32, ActiveStep)> = Vec::new();
+        let mut end_cap = 0;
+        for v in 0..n {
+            let held = least_held[v];
+            if held == u64::MAX {
+                continue;
+            }
+            for i in network.first[v]..network.first[v + 1] {
+                let step = &network.steps[i as usize];
+                let after = rest[step.to as usize];
+                let Some(total) = after.checked_add(step.held) else { continue };
+                let Some(cap) = limit.checked_sub(step.need.max(total)) else { continue };
+                if held > cap {
+                    continue;
+                }
+                let to = step.to as usize;
+                least_held[to] = least_held[to].min(held + step.held);
+                if network.cuts[to] == network.end {
+                    end_cap = end_cap.max(cap + step.held);
+                }
+                let active = ActiveStep { from: v as u32, step: i, held: step.held, time: step.time, cap };
+                chosen.push((step.to, active));
+            }
+        }
+        let mut first = vec![0u32; n + 1];
+        for (to, _) in &chosen {
+            first[*to as usize + 1] += 1;
+        }
+        for v in 0..n {
+            first[v + 1] += first[v];
+        }
+        let empty = ActiveStep { from: 0, step: 0, held: 0, time: 0, cap: 0 };
+        let mut steps = vec![empty; chosen.len()];
+        let mut next = first.clone();
+        for (to, step) in chosen {
+            let at = &mut next[to as usize];
+            steps[*at as usize] = step;
+            *at += 1;
+        }
+        let mut active = Self { first, steps, end_cap, duals: Vec::new() };
+        active.price(below);
+        active.reduce(below);
+        active
+    }
+
+    /// Drops the steps that no plan below a time takes, by the bound that each price gives for all plans through a
+    /// step (reduced costs). Time O(steps).
+    pub(super) fn reduce(&mut self, below: u64) {
+        if below == u64::MAX {
+            return;
+        }
+        let n = self.first.len() - 1;
+        for d in 0..self.duals.len().min(2) {
+            let dual = &self.duals[d];
+            let price = u128::from(dual.price);
+            let limit = (u128::from(below) << SCALE) + u128::from(self.end_cap) * price;
+            let mut so_far = vec![u128::MAX; n];
+            so_far[0] = 0;
+            let mut first = vec![0u32; n + 1];
+            let mut kept = Vec::with_capacity(self.steps.len());
+            for v in 0..n {
+                for step in &self.steps[self.first[v] as usize..self.first[v + 1] as usize] {
+                    let (before, after) = (so_far[step.from as usize], dual.to_go[v]);
+                    if before == u128::MAX || after == u128::MAX {
+                        continue;
+                    }
+                    let here = before + (u128::from(step.time) << SCALE) + u128::from(step.held) * price;
+                    if here + after < limit {
+                        so_far[v] = so_far[v].min(here);
+                        kept.push(*step);
+                    }
+                }
+                first[v + 1] = kept.len() as u32;
+            }
+            self.first = first;
+            self.steps = kept;
+        }
+    }
+
+    pub(super) fn steps_into(&self, state: usize) -> &[ActiveStep] {
+        &self.steps[self.first[state] as usize..self.first[state + 1] as usize]
+    }
+
+    /// Finds prices of bytes under which the relaxation is tight: without the bounds on the way, only with that at the
+    /// end, a plan pays its time plus the price of what it holds in excess (Lagrange). The bound is concave in the
+    /// price, and the cheapest plan holds less as the price grows: bisect until it just fits.
+    fn price(&mut self, below: u64) {
+        let (mut low, mut high) = (0u32, 56u32);
+        while high - low > 1 {
+            let middle = u32::midpoint(low, high);
+            if self.attempt(1 << middle) { high = middle } else { low = middle }
+        }
+        let (mut low, mut high) = (1u64 << low, 1u64 << high);
+        self.sort_duals();
+        self.reduce(below);
+        for _ in 0..5 {
+            let middle = u64::midpoint(low, high);
+            if self.attempt(middle) { high = middle } else { low = middle }
+        }
+        self.sort_duals();
+    }
+
+    /// The best bound first; a few others, because another state may want another price.
+    fn sort_duals(&mut self) {
+        let mut by_bound: Vec<(u64, usize)> =
+            self.duals.iter().enumerate().map(|(i, d)| (self.value(d, 0, 0), i)).collect();
+        by_bound.sort_unstable_by(|a, b| b.cmp(a));
+        let mut duals: Vec<Option<Dual>> = std::mem::take(&mut self.duals).into_iter().map(Some).collect();
+        self.duals = by_bound.into_iter().take(4).filter_map(|(_, i)| duals[i].take()).collect();
+    }
+
+    /// Tries a price; does the cheapest plan fit under it?
+    fn attempt(&mut self, price: u64) -> bool {
+        let (dual, held) = self.dual(price);
+        self.duals.push(dual);
+        held <= self.end_cap
+    }
+
+    /// Least price to go under one price of a byte, and what the cheapest plan holds at the end. Time O(steps).
+    fn dual(&self, price: u64) -> (Dual, u64) {
+        let n = self.first.len() - 1;
+        let mut to_go = vec![(u128::MAX, 0u64); n];
+        to_go[n - 1] = (0, 0);
+        for v in (0..n).rev() {
+            let (here, held) = to_go[v];
+            if here == u128::MAX {
+                continue;
+            }
+            for step in self.steps_into(v) {
+                let cost = (u128::from(step.time) << SCALE) + u128::from(step.held) * u128::from(price);
+                let from = &mut to_go[step.from as usize];
+                *from = (*from).min((here + cost, held + step.held));
+            }
+        }
+        let held = to_go[0].1;
+        (Dual { price, to_go: to_go.into_iter().map(|t| t.0).collect() }, held)
+    }
+
+    fn value(&self, dual: &Dual, state: usize, held: u64) -> u64 {
+        let to_go = dual.to_go[state];
+        if to_go == u128::MAX {
+            return u64::MAX;
+        }
+        let slack = u128::from(self.end_cap.saturating_sub(held)) * u128::from(dual.price);
+        // Rounded up: times are whole nanoseconds.
+        (to_go.saturating_sub(slack).div_ceil(1 << SCALE)) as u64
+    }
+
+    /// A lower bound on the nanoseconds from a state with `held` bytes to the end.
+    pub(super) fn time_to_go(&self, state: usize, held: u64) -> u64 {
+        self.duals.iter().map(|d| self.value(d, state, held)).max().unwrap_or(0)
+    }
+}

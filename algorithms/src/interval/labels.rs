@@ -1,0 +1,146 @@
+//! Least recomputation within a bound: labels (time, held) over the active steps.
+//!
+//! A label of a state is the time and the held bytes of one way to reach it. Of two labels of the same state the one
+//! that is no worse in both can do whatever the other can: its later steps need and hold the same bytes and take the
+//! same time. So only labels that no other dominates are kept.
+
+use super::active::{Active, ActiveStep};
+
+/// One way to reach a state.
+#[derive(Debug, Clone, Copy)]
+struct Label {
+    time: u64,
+    held: u64,
+    /// Label it continues, as an index into all labels.
+    parent: u32,
+    /// Step of the network that leads here.
+    step: u32,
+}
+
+/// A way from the start to the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path {
+    pub time: u64,
+    /// Steps of the network, in order.
+    pub steps: Vec<u32>,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// The best path; `None` if none is below the bound on time.
+    pub path: Option<Path>,
+    /// Were labels dropped that might have led to something better?
+    pub is_complete: bool,
+    /// Labels kept.
+    pub labels: u64,
+    /// Labels looked at.
+    pub candidates: u64,
+}
+
+/// How far a search goes.
+pub(super) struct Effort<'a> {
+    /// Only paths that take less time than this are of interest.
+    pub below: u64,
+    /// Most labels kept per state.
+    pub width: usize,
+    /// Most labels kept in all.
+    pub total: u64,
+    /// Asked now and then: should the search stop?
+    pub stop: &'a dyn Fn() -> bool,
+}
+
+/// Searches all paths over the active steps. Time O(steps × labels per state), memory O(labels).
+pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
+    let n = active.first.len() - 1;
+    let mut all: Vec<Label> = vec![Label { time: 0, held: 0, parent: 0, step: 0 }];
+    let mut spans: Vec<(u32, u32)> = vec![(0, 0); n];
+    spans[0] = (0, 1);
+    let mut found = Found { path: None, is_complete: true, labels: 0, candidates: 0 };
+    let mut candidates: Vec<Label> = Vec::new();
+    for v in 1..n {
+        candidates.clear();
+        for step in active.steps_into(v) {
+            extend(active, v, step, &all, spans[step.from as usize], effort.below, &mut candidates);
+        }
+        found.candidates += candidates.len() as u64;
+        let from = all.len();
+        keep_undominated(&mut candidates, &mut all);
+        if all.len() - from > effort.width {
+            found.is_complete = false;
+            thin(active, v, &mut all, from, effort.width);
+        }
+        spans[v] = (from as u32, all.len() as u32);
+        if all.len() as u64 > effort.total || (effort.stop)() {
+            found.is_complete = false;
+            found.labels = all.len() as u64;
+            return found;
+        }
+    }
+    found.labels = all.len() as u64;
+    let last = spans[n - 1];
+    found.path = (last.0 < last.1).then(|| trace_back(&all, last.0));
+    found
+}
+
+/// Continues all labels of a state by one step.
+fn extend(
+    active: &Active,
+    v: usize,
+    step: &ActiveStep,
+    all: &[Label],
+    span: (u32, u32),
+    below: u64,
+    out: &mut Vec<Label>,
+) {
+    let labels = &all[span.0 as usize..span.1 as usize];
+    // Along the labels of a state time grows and held bytes shrink.
+    let fits = labels.partition_point(|l| l.held > step.cap);
+    for (i, label) in labels.iter().enumerate().skip(fits) {
+        let time = label.time + step.time;
+        if time >= below {
+            break;
+        }
+        let held = label.held + step.held;
+        if time.saturating_add(active.time_to_go(v, held)) < below {
+            out.push(Label { time, held, parent: span.0 + i as u32, step: step.step });
+        }
+    }
+}
+
+/// Appends the labels that no other dominates, by ascending time. Ties keep the label that was found first.
+fn keep_undominated(candidates: &mut [Label], all: &mut Vec<Label>) {
+    candidates.sort_by_key(|l| (l.time, l.held));
+    let mut least = u64::MAX;
+    for label in candidates {
+        if label.held < least {
+            least = label.held;
+            all.push(*label);
+        }
+    }
+}
+
+/// Keeps the `width` labels that promise the least time, and the smallest, from which the end can always be reached.
+fn thin(active: &Active, v: usize, all: &mut Vec<Label>, from: usize, width: usize) {
+    let mut labels = all.split_off(from);
+    let smallest = labels.pop();
+    let mut promise: Vec<(u64, usize)> =
+        labels.iter().enumerate().map(|(i, l)| (l.time.saturating_add(active.time_to_go(v, l.held)), i)).collect();
+    promise.sort_unstable();
+    promise.truncate(width.saturating_sub(1));
+    promise.sort_unstable_by_key(|p| p.1);
+    all.extend(promise.into_iter().map(|(_, i)| labels[i]));
+    all.extend(smallest);
+}
+
+fn trace_back(all: &[Label], mut at: u32) -> Path {
+    let time = all[at as usize].time;
+    let mut steps = Vec::new();
+    while at != 0 {
+        let label = &all[at as usize];
+        steps.push(label.step);
+        at = label.parent;
+    }
+    steps.reverse();
+    Path { time, steps }
+}

@@ -1,0 +1,212 @@
+//! The exact planner against brute force, against published peaks, and through the checker.
+#![allow(clippy::print_stdout)]
+
+use remat_algorithms::cost::Costs;
+use remat_algorithms::interval::{Allowed, Error, Options, Planner, Resolution};
+use remat_algorithms::plan::{Status, assemble::rerun};
+use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
+use remat_algorithms::{Regions, Segment, checker};
+use remat_graphs::synthetic::{self, Choices};
+use remat_graphs::{CostModel, Graph, ModuleTree, zoo};
+
+fn costs(graph: &Graph) -> Costs {
+    let model = CostModel::device("h100").unwrap();
+    Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k))
+}
+
+/// Peak and nanoseconds of recomputation of every flat plan, without those that another beats.
+fn brute_force(predictor: &Predictor<'_>, costs: &Costs) -> Vec<(u64, u64)> {
+    let graph = predictor.graph();
+    let cuts: Vec<u32> = graph.safe_cuts().collect();
+    let mut all = Vec::new();
+    let mut scratch = Scratch::default();
+    let mut plans: Vec<(usize, Vec<Segment>)> = vec![(0, Vec::new())];
+    while let Some((at, segments)) = plans.pop() {
+        if at + 1 >= cuts.len() {
+            let regions = Regions::resolve(graph, &segments).unwrap();
+            let (replayed, again) = rerun(predictor, costs, &regions, &mut scratch);
+            all.push((predictor.with_optimizer(&replayed, None).peak, again.ns));
+            continue;
+        }
+        plans.push((at + 1, segments.clone()));
+        for to in at + 1..cuts.len() {
+            let mut longer = segments.clone();
+            longer.push(Segment::new(cuts[at], cuts[to]));
+            plans.push((to, longer));
+        }
+    }
+    all.sort_by_key(|&(peak, ns)| (ns, peak));
+    let mut best = u64::MAX;
+    all.retain(|&(peak, _)| {
+        let keep = peak < best;
+        best = best.min(peak);
+        keep
+    });
+    all
+}
+
+/// Small steps with many odd features, few enough cuts to try everything.
+fn small() -> impl Iterator<Item = Graph> {
+    let odd = (0..600).map(|seed| {
+        let mut trace = synthetic::tiny(seed);
+        if seed % 3 > 0 {
+            synthetic::time_kernels(&mut trace, &mut Choices::seeded(seed));
+        }
+        trace
+    });
+    let regular = (0..12).flat_map(|seed| {
+        [
+            synthetic::chain(seed, 3),
+            synthetic::residual(seed, 1),
+            synthetic::unet(seed, 1),
+            synthetic::layered(seed, 9, 3),
+        ]
+    });
+    odd.chain(regular).map(|t| Graph::new(t).unwrap()).filter(|g| (2..=9).contains(&g.safe_cuts().count()))
+}
+
+#[test]
+fn least_peaks_budgets_and_frontiers_equal_brute_force() {
+    let (mut graphs, mut proven, mut points) = (0, 0, 0);
+    for graph in small() {
+        let predictor = Predictor::new(&graph);
+        let costs = costs(&graph);
+        let planner = Planner::new(&predictor, &costs);
+        let options = Options::default();
+        let expected = brute_force(&predictor, &costs);
+        let &(least, least_ns) = expected.last().unwrap();
+        let found = planner.least_peak(&options).unwrap();
+        graphs += 1;
+        if found.status == Status::Feasible {
+            // Only where the decomposition does not apply; the plan is valid and predicted all the same.
+            assert!(found.peak >= least);
+            continue;
+        }
+        proven += 1;
+        points += expected.len();
+        assert_eq!((found.peak, found.time_ns), (least, least_ns), "{}", graph.name());
+        for &(peak, ns) in &expected {
+            let found = planner.least_time(peak, &options).unwrap();
+            assert_eq!((found.peak, found.time_ns, found.status), (peak, ns, Status::Optimal), "{}", graph.name());
+            let (_, again) =
+                rerun(&predictor, &costs, &Regions::resolve(&graph, &found.segments).unwrap(), &mut Scratch::default());
+            assert_eq!(again.ns, ns);
+        }
+        let error = planner.least_time(least - 1, &options).unwrap_err();
+        assert_eq!(error, Error::BudgetTooSmall { budget: least - 1, minimum: least, is_proven: true });
+        let frontier = planner.frontier(Resolution::Exact, &options, &mut |_, _| {}).unwrap();
+        let found: Vec<_> = frontier.points.iter().map(|p| (p.peak, p.time_ns)).collect();
+        assert_eq!(found, expected, "{}", graph.name());
+    }
+    println!("{graphs} graphs, {proven} proven, {points} points of frontiers");
+    assert!(graphs >= 400 && proven * 10 >= graphs * 8, "{proven} of {graphs}");
+}
+
+#[test]
+fn least_flat_peaks_equal_the_published_ones() {
+    let table = include_str!("data/least-flat-peaks.csv");
+    for line in table.lines().filter(|l| !l.starts_with('#')).skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let graph = zoo::load(fields[0]).unwrap();
+        let predictor = Predictor::new(&graph);
+        let found = Planner::new(&predictor, &costs(&graph)).least_peak(&Options::default()).unwrap();
+        let reached: u64 = fields[2].parse().unwrap();
+        println!("{:<26}{:>12}{reached:>12}", fields[0], found.peak);
+        assert_eq!(found.status, Status::Optimal);
+        assert!(found.peak <= reached, "{}", fields[0]);
+        assert!(fields[3] == "no" || found.peak == reached, "{}", fields[0]);
+        let verified = checker::check(&graph, &found.segments).unwrap();
+        assert_eq!(verified.peak, found.peak, "{}", fields[0]);
+    }
+}
+
+#[test]
+fn chosen_plans_pass_the_checker_and_keep_to_their_budgets() {
+    for name in ["resnet50-b32", "unet-b8", "gpt2-b8-s512-amp", "llava-b4-s256-bf16", "googlenet-b64"] {
+        let graph = zoo::load(name).unwrap();
+        let predictor = Predictor::new(&graph);
+        let planner = Planner::new(&predictor, &costs(&graph));
+        let without = predictor.peaks(&Regions::default(), None, &mut Scratch::default()).peak;
+        let modules = Allowed::modules(&graph, &ModuleTree::of(&graph));
+        let mut times = Vec::new();
+        for options in [
+            Options::default(),
+            Options { selective: true, ..Options::default() },
+            Options { allowed: Some(&modules), ..Options::default() },
+        ] {
+            let least = planner.least_peak(&options).unwrap();
+            let budget = least.peak + (without - least.peak) / 3;
+            for found in [least, planner.least_time(budget, &options).unwrap()] {
+                let verified = checker::check(&graph, &found.segments).unwrap();
+                assert_eq!(verified.peak, found.peak, "{name}");
+                assert_eq!(found.status, Status::Optimal, "{name}");
+                times.push((found.peak, found.time_ns));
+            }
+            assert!(times.last().unwrap().0 <= budget, "{name}");
+        }
+        // More freedom never costs: selective plans include flat ones, which include those of whole modules.
+        assert!(times[2].0 <= times[0].0 && times[0].0 <= times[4].0, "{name}: {times:?}");
+    }
+}
+
+#[test]
+fn an_optimizer_counts_towards_budgets() {
+    let graph = zoo::load("resnet18-b64").unwrap();
+    let predictor = Predictor::new(&graph);
+    let planner = Planner::new(&predictor, &costs(&graph));
+    let plain = planner.least_peak(&Options::default()).unwrap();
+    let options = Options { optimizer: Some(Optimizer::AdamwForeach), ..Options::default() };
+    let found = planner.least_peak(&options).unwrap();
+    assert_eq!(found.peak - plain.peak, Optimizer::AdamwForeach.state_bytes(&graph));
+    let error = planner.least_time(found.peak - 1, &options).unwrap_err();
+    assert_eq!(error, Error::BudgetTooSmall { budget: found.peak - 1, minimum: found.peak, is_proven: true });
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let graph = zoo::load("unet-b8").unwrap();
+    let predictor = Predictor::new(&graph);
+    let costs = costs(&graph);
+    let run = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let planner = Planner::new(&predictor, &costs);
+            let frontier = planner.frontier(Resolution::Step(64 << 20), &Options::default(), &mut |_, _| {}).unwrap();
+            let key =
+                |p: &remat_algorithms::interval::Outcome| (p.segments.clone(), p.stats.states, p.stats.evaluations);
+            frontier.points.iter().map(key).collect::<Vec<_>>()
+        })
+    };
+    let one = run(1);
+    assert!(one.len() > 10);
+    assert!([2, 3].into_iter().all(|threads| run(threads) == one));
+}
+
+#[test]
+fn a_search_that_is_stopped_says_so_and_bounds_the_rest() {
+    let graph = zoo::load("densenet121-b32").unwrap();
+    let predictor = Predictor::new(&graph);
+    let planner = Planner::new(&predictor, &costs(&graph));
+    let budget = 1_300_000_000;
+    let stopped = planner.least_time(budget, &Options { max_labels: Some(100), ..Options::default() }).unwrap();
+    let proven = planner.least_time(budget, &Options::default()).unwrap();
+    assert_eq!((stopped.status, proven.status), (Status::Feasible, Status::Optimal));
+    let bound = stopped.lower_bound.unwrap();
+    assert!(bound <= proven.time_ns && proven.time_ns <= stopped.time_ns, "{bound} {stopped:?}");
+    assert!(bound * 100 >= proven.time_ns * 95, "the bound is loose: {bound} of {}", proven.time_ns);
+}
+
+#[test]
+fn work_grows_with_the_pairs_of_cuts() {
+    // A transformer of n operators: states stay a few per cut; steps are bounded by the regions that fit the limit.
+    let work = |operators| {
+        let trace = synthetic::Transformer::with_operators(operators).trace();
+        let graph = Graph::new(trace).unwrap();
+        let predictor = Predictor::new(&graph);
+        let found = Planner::new(&predictor, &costs(&graph)).least_peak(&Options::default()).unwrap();
+        (graph.operators().len() as u64, found.stats.states, found.stats.evaluations)
+    };
+    let (n, states, evaluations) = work(500);
+    assert!(states <= 60 * n, "{states} states for {n} operators");
+    assert!(evaluations <= 3 * n * n, "{evaluations} evaluations for {n} operators");
+}

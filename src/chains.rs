@@ -1,0 +1,59 @@
+//! Plans of plain chains.
+
+use std::num::NonZeroU32;
+
+use remat_algorithms::algorithm::Decision;
+use remat_algorithms::checker::ChainObjective;
+use remat_algorithms::plan::assemble::{self, Provenance};
+use remat_algorithms::{Algorithm, Plan, Problem, Request};
+use remat_graphs::Chain;
+
+use crate::options::{Error, Options};
+
+/// Plans a plain chain of layers; without an algorithm in the options by [`Algorithm::Linear`].
+///
+/// # Errors
+/// [`Error::Planning`], if the chain is empty or its sizes add up to more than 2^62 bytes.
+///
+/// # Complexity
+/// That of the algorithm.
+pub fn plan_chain(chain: &Chain, options: &Options) -> Result<Plan, Error> {
+    let request = Request::min_peak(Problem::Chain(chain));
+    let solution = options.algorithm.unwrap_or(Algorithm::Linear).planner().plan(&request)?;
+    let provenance = Provenance::of(&request, &solution);
+    match solution.decision {
+        Decision::Checkpoints(checkpoints) => Ok(assemble::chain_plan(chain, checkpoints, solution.value, provenance)),
+        Decision::Segments(_) => Err(Error::Nothing),
+    }
+}
+
+/// Algorithms that are worth trying on a chain, in the order of the table of algorithms; the cubic planner only on
+/// chains where it takes seconds.
+pub fn chain_candidates(chain: &Chain) -> Vec<Algorithm> {
+    candidates(chain.layers.len())
+}
+
+/// Longest chain on which the cubic planner is tried unasked.
+const CUBIC_LAYERS: usize = 2000;
+
+/// As [`chain_candidates`], for a chain of that many layers.
+pub(crate) fn candidates(layers: usize) -> Vec<Algorithm> {
+    let mut candidates = vec![Algorithm::None, Algorithm::Every, Algorithm::Sqrt];
+    candidates.extend(NonZeroU32::new(8).map(Algorithm::Uniform));
+    candidates.push(Algorithm::Chen);
+    if layers <= CUBIC_LAYERS {
+        candidates.push(Algorithm::Cubic);
+    }
+    candidates.extend([Algorithm::Linear, Algorithm::LinearX]);
+    candidates
+}
+
+/// The objective whose value `predicted.peak` of a chain's plan is: that of the algorithm the plan names, and the
+/// conservative one, which any set of checkpoints has, where it names none that is known.
+pub fn chain_objective(plan: &Plan) -> ChainObjective {
+    match plan.algorithm.parse() {
+        Ok(Algorithm::Linear) => ChainObjective::Traced,
+        Ok(Algorithm::LinearX) => ChainObjective::Stepwise,
+        _ => ChainObjective::Conservative,
+    }
+}

@@ -1,0 +1,127 @@
+//! `remat frontier`: every plan worth having.
+
+use std::fmt::Write as _;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use remat::algorithms::plan::Status;
+use remat::bytes::{Budget, human};
+use remat::graphs::{Document, Source};
+use remat::{Options, Plan, Resolution, Segment, Step};
+use serde::Serialize;
+
+use super::rules;
+use crate::args::{self, Listed};
+use crate::failure::Failure;
+use crate::{input, output, table};
+
+/// What to list.
+pub(crate) struct Settings {
+    graph: Source,
+    options: Options,
+    /// Absent: every point.
+    resolution: Option<Budget>,
+    format: Listed,
+}
+
+impl Settings {
+    pub(crate) fn resolve(args: args::Frontier) -> Result<Self, Failure> {
+        let mut options =
+            Options { optimizer: args.optimizer, costs: input::device(&args.device.device)?, ..Options::default() };
+        rules::apply(&mut options, args.rules);
+        let resolution = if args.exact { None } else { Some(rules::budget("--resolution", &args.resolution)?) };
+        Ok(Self { graph: input::source(&args.graph), options, resolution, format: args.format })
+    }
+}
+
+/// The frontier of a step.
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // The names are those of the document.
+struct Points {
+    graph: String,
+    /// Peak without checkpointing, in bytes.
+    without: u64,
+    points: Vec<Point>,
+}
+
+/// One plan: bytes, seconds, and `overhead` relative to forward and backward pass.
+#[derive(Serialize)]
+struct Point {
+    peak: u64,
+    time: f64,
+    overhead: f64,
+    status: Status,
+    segments: Vec<Segment>,
+}
+
+impl Point {
+    fn of(plan: Plan) -> Self {
+        let again = plan.recompute.unwrap_or_default();
+        Self {
+            peak: plan.predicted.unwrap_or_default().peak,
+            time: again.time,
+            overhead: again.overhead,
+            status: plan.status,
+            segments: plan.segments.unwrap_or_default(),
+        }
+    }
+}
+
+pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
+    let label = settings.graph.label();
+    let Document::Graph(graph) = input::document(&settings.graph)? else {
+        return Err(Failure::wrong(format!("{label} is a chain; the frontier needs a training graph"))
+            .hint("`remat compare` shows what the chain planners make of it"));
+    };
+    let step = Step::new(&graph, &settings.options);
+    let without = step.without();
+    let resolution = settings.resolution.map_or(Resolution::Exact, |r| Resolution::Step(r.resolve(without)));
+    let bar = progress();
+    let plans = step.frontier(resolution, &mut |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let plans = plans.map_err(|e| rules::failure(&label, &e))?;
+    let points = Points { graph: graph.name().into(), without, points: plans.into_iter().map(Point::of).collect() };
+    match settings.format {
+        Listed::Json => output::data(&output::json(&points)?),
+        Listed::Csv => output::data(&csv(&points)),
+        Listed::Table => output::data(&text(&points)),
+    }
+}
+
+/// A bar on standard error, if somebody watches it.
+fn progress() -> ProgressBar {
+    if !output::is_watched() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {percent}% {eta}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn text(points: &Points) -> String {
+    let mut t = table::new(&[points.graph.as_str(), "share", "recomputed", "regions", ""], "lrrrl");
+    for p in &points.points {
+        table::row(
+            &mut t,
+            [
+                human(p.peak),
+                table::percent(p.peak, points.without),
+                format!("{:.2}%", p.overhead * 100.0),
+                p.segments.len().to_string(),
+                if p.status == Status::Optimal { "optimal".into() } else { String::new() },
+            ],
+        );
+    }
+    table::text(&t)
+}
+
+fn csv(points: &Points) -> String {
+    let mut out = String::from("peak_bytes,time_seconds,overhead,regions,status\n");
+    for p in &points.points {
+        let status = if p.status == Status::Optimal { "optimal" } else { "feasible" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{},{},{},{},{status}", p.peak, p.time, p.overhead, p.segments.len());
+    }
+    out
+}

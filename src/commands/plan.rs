@@ -1,0 +1,173 @@
+//! `remat plan`: a plan/1 document.
+
+use remat::algorithms::algorithm::ParseAlgorithmError;
+use remat::algorithms::interval::Error::BudgetTooSmall;
+use remat::bytes::human;
+use remat::graphs::{Document, Source};
+use remat::{Algorithm, Graph, Options, Plan, Segment};
+use serde::Serialize;
+
+use super::rules;
+
+use crate::args::{self, Format};
+use crate::failure::Failure;
+use crate::output::Destination;
+use crate::{input, output, table};
+
+/// What to plan, and where the plan goes.
+pub(crate) struct Settings {
+    graph: Source,
+    options: Options,
+    destination: Destination,
+    /// What is printed; nothing where a file gets the plan and nobody asked for more.
+    format: Option<Format>,
+}
+
+impl Settings {
+    pub(crate) fn resolve(args: args::Plan) -> Result<Self, Failure> {
+        let destination = Destination::new(args.output);
+        let format = match (&destination, args.format) {
+            (Destination::Stdout, None) => Some(Format::Json),
+            (_, format) => format,
+        };
+        let mut options = Options {
+            algorithm: algorithm(&args.algorithm)?,
+            optimizer: args.optimizer,
+            costs: input::device(&args.device.device)?,
+            budget: args.budget.as_deref().map(|text| rules::budget("--budget", text)).transpose()?,
+            ..Options::default()
+        };
+        rules::apply(&mut options, args.exact);
+        if options.budget.is_some() && !matches!(options.algorithm, None | Some(Algorithm::Interval)) {
+            return Err(Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out"));
+        }
+        Ok(Self { graph: input::source(&args.graph), options, destination, format })
+    }
+}
+
+/// The algorithm of that name; `auto` leaves the choice open.
+fn algorithm(name: &str) -> Result<Option<Algorithm>, Failure> {
+    if name == "auto" {
+        return Ok(None);
+    }
+    name.parse().map(Some).map_err(|e: ParseAlgorithmError| match e {
+        ParseAlgorithmError::Unknown(_) => Failure::wrong(format!("--algorithm: {e}, auto")),
+        _ => Failure::wrong(format!("--algorithm: {e}")),
+    })
+}
+
+pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
+    let label = settings.graph.label();
+    let failed = |e: remat::Error| Failure::wrong(format!("{label}: {e}"));
+    let plan = match input::document(&settings.graph)? {
+        Document::Graph(graph) => match remat::plan(&graph, &settings.options) {
+            Err(error) => return refused(settings, &graph, &error),
+            Ok(plan) => plan,
+        },
+        Document::Chain(chain) => {
+            if settings.options.budget.is_some() {
+                return Err(Failure::wrong(format!("{label} is a chain; budgets need a training graph"))
+                    .hint("leave --budget out"));
+            }
+            if settings.options.optimizer.is_some() {
+                return Err(Failure::wrong(format!("{label} is a chain; a chain has no parameters to optimize"))
+                    .hint("leave --optimizer out"));
+            }
+            remat::plan_chain(&chain, &settings.options).map_err(failed)?
+        }
+    };
+    let document = output::json(&plan)?;
+    if let Destination::File(path) = &settings.destination {
+        settings.destination.write(&document)?;
+        if settings.format.is_none() && output::is_watched() {
+            output::note(&format!("wrote {}: {}", path.display(), summary(&plan)));
+        }
+    }
+    match settings.format {
+        Some(Format::Json) => output::data(&document),
+        Some(Format::Table) => output::data(&text(&plan)),
+        None => Ok(()),
+    }
+}
+
+/// No plan: programs get the least peak as a document, people as a message.
+fn refused(settings: &Settings, graph: &Graph, error: &remat::Error) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Refusal<'a> {
+        graph: &'a str,
+        budget: u64,
+        minimum: u64,
+        minimum_is_proven: bool,
+    }
+    if let remat::Error::Budget(BudgetTooSmall { budget, minimum, is_proven }) = *error
+        && settings.format == Some(Format::Json)
+    {
+        let refusal = Refusal { graph: graph.name(), budget, minimum, minimum_is_proven: is_proven };
+        output::data(&output::json(&refusal)?)?;
+    }
+    Err(rules::failure(&settings.graph.label(), error))
+}
+
+fn summary(plan: &Plan) -> String {
+    let peak = |p: Option<remat::Peaks>| p.map_or(0, |p| p.peak);
+    let (with, without) = (peak(plan.predicted), peak(plan.without));
+    format!("peak {} instead of {} ({})", human(with), human(without), table::percent(with, without))
+}
+
+fn text(plan: &Plan) -> String {
+    let mut pairs = vec![
+        ("graph", plan.graph.clone()),
+        ("algorithm", plan.algorithm.clone()),
+        ("status", format!("{:?}", plan.status).to_lowercase()),
+    ];
+    let both = |get: fn(&remat::Peaks) -> u64| {
+        let of = |p: &Option<remat::Peaks>| p.as_ref().map_or(0, get);
+        let (with, without) = (of(&plan.predicted), of(&plan.without));
+        format!("{} ({with} B) instead of {} ({})", human(with), human(without), table::percent(with, without))
+    };
+    if plan.checkpoints.is_some() {
+        // The objective's value counts gradients, the sum of all layers does not: no share of one another.
+        let peak = plan.predicted.map_or(0, |p| p.peak);
+        pairs.push(("peak", format!("{} ({peak} B)", human(peak))));
+    } else {
+        pairs.push(("peak", both(|p| p.peak)));
+        pairs.push(("  forward", both(|p| p.peak_forward)));
+        pairs.push(("  backward", both(|p| p.peak_backward)));
+    }
+    if let Some(r) = &plan.recompute {
+        let flops = table::flops(r.flops);
+        pairs.push((
+            "recomputed",
+            format!("{} operators, {flops}, {:.1}% of the step's time", r.operators, r.overhead * 100.0),
+        ));
+    }
+    if let Some(checkpoints) = &plan.checkpoints {
+        pairs.push(("checkpoints", list(checkpoints)));
+    }
+    let mut out = table::pairs(pairs);
+    if let Some(segments) = plan.segments.as_ref().filter(|s| !s.is_empty()) {
+        let mut t = table::new(&["region", "operators", "first", "last"], "lrll");
+        regions(&mut t, segments, 0);
+        out.push('\n');
+        out.push_str(&table::text(&t));
+    }
+    out
+}
+
+/// The first checkpoints, and how many more there are.
+fn list(checkpoints: &[u32]) -> String {
+    const SHOWN: usize = 24;
+    let shown: Vec<String> = checkpoints.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = checkpoints.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(", ... ({more} more)") } else { String::new() };
+    format!("{}: {}{more}", checkpoints.len(), shown.join(", "))
+}
+
+fn regions(t: &mut comfy_table::Table, segments: &[Segment], depth: usize) {
+    for s in segments {
+        let name = |n: &Option<String>| n.clone().unwrap_or_default();
+        let range = format!("{}{}..{}", "  ".repeat(depth), s.start, s.end);
+        table::row(t, [range, (s.end - s.start).to_string(), name(&s.first), name(&s.last)]);
+        regions(t, &s.inner, depth + 1);
+    }
+}

@@ -1,0 +1,142 @@
+//! A training step, prepared once for any number of plans.
+
+use remat_algorithms::algorithm::Decision;
+use remat_algorithms::cost::Costs;
+use remat_algorithms::interval::{self, Resolution};
+use remat_algorithms::plan::Objective;
+use remat_algorithms::plan::assemble::{self, Provenance};
+use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
+use remat_algorithms::{Algorithm, Plan, Problem, Regions, Request};
+use remat_graphs::{ChainOfGraph, Graph};
+
+use crate::chains;
+use crate::modules;
+use crate::options::{Error, Options};
+
+/// A training step with its predictor and times.
+#[derive(Debug)]
+pub struct Step<'g> {
+    predictor: Predictor<'g>,
+    costs: Costs,
+    optimizer: Option<Optimizer>,
+    options: Options,
+}
+
+impl<'g> Step<'g> {
+    /// Prepares a step; `options.algorithm` plays no part yet. Time and memory O(size of the graph).
+    pub fn new(graph: &'g Graph, options: &Options) -> Self {
+        let model = &options.costs;
+        Self {
+            predictor: Predictor::new(graph),
+            costs: Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k)),
+            optimizer: options.optimizer,
+            options: options.clone(),
+        }
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &'g Graph {
+        self.predictor.graph()
+    }
+
+    /// The predictor.
+    pub fn predictor(&self) -> &Predictor<'g> {
+        &self.predictor
+    }
+
+    /// Times of kernels.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
+    /// Algorithms that are worth trying on this graph, in the order of the table of algorithms. Time O(graph).
+    pub fn candidates(&self) -> Vec<Algorithm> {
+        let mut candidates = chains::candidates(ChainOfGraph::of(self.graph()).chain.layers.len());
+        candidates.push(Algorithm::Interval);
+        candidates
+    }
+
+    /// Plans by an algorithm; without one by [`Algorithm::Interval`], whose plans no other beats.
+    ///
+    /// # Errors
+    /// [`Error`], if the algorithm cannot plan the graph, or not within the budget.
+    ///
+    /// # Complexity
+    /// That of the algorithm, and O(kernels run) for the prediction.
+    pub fn plan(&self, algorithm: Option<Algorithm>) -> Result<Plan, Error> {
+        match algorithm.unwrap_or(Algorithm::Interval) {
+            Algorithm::Interval => self.interval(),
+            algorithm => self.plan_by(algorithm),
+        }
+    }
+
+    /// Peak of the step without checkpointing, optimizer included, in bytes.
+    pub fn without(&self) -> u64 {
+        self.predictor.peaks(&Regions::default(), self.optimizer, &mut Scratch::default()).peak
+    }
+
+    fn interval(&self) -> Result<Plan, Error> {
+        let allowed = modules::allowed(self.graph(), &self.options.regions)?;
+        let planner = interval::Planner::new(&self.predictor, &self.costs);
+        let options = self.interval_options(&allowed);
+        let budget = self.options.budget.map(|b| b.resolve(self.without()));
+        let found = match budget {
+            Some(budget) => planner.least_time(budget, &options),
+            None => planner.least_peak(&options),
+        };
+        let found = found.map_err(Error::Budget)?;
+        let objective = if budget.is_some() { Objective::MinTime } else { Objective::MinPeak };
+        self.assemble(found, objective, budget)
+    }
+
+    /// All plans worth having between no recomputation and the least peak, as plan documents.
+    ///
+    /// # Errors
+    /// [`Error`], if the rules on regions cannot be read.
+    ///
+    /// # Complexity
+    /// One search per budget; see [`interval::Planner::frontier`].
+    pub fn frontier(&self, resolution: Resolution, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Plan>, Error> {
+        let allowed = modules::allowed(self.graph(), &self.options.regions)?;
+        let planner = interval::Planner::new(&self.predictor, &self.costs);
+        let found = planner.frontier(resolution, &self.interval_options(&allowed), progress).map_err(Error::Budget)?;
+        found
+            .points
+            .into_iter()
+            .map(|point| {
+                let budget = Some(point.peak);
+                self.assemble(point, Objective::MinTime, budget)
+            })
+            .collect()
+    }
+
+    fn interval_options<'a>(&self, allowed: &'a interval::Allowed) -> interval::Options<'a> {
+        interval::Options {
+            allowed: Some(allowed),
+            optimizer: self.optimizer,
+            selective: self.options.selective,
+            max_labels: self.options.max_labels,
+            time_limit: self.options.time_limit,
+        }
+    }
+
+    fn assemble(&self, found: interval::Outcome, objective: Objective, budget: Option<u64>) -> Result<Plan, Error> {
+        let provenance = Provenance {
+            algorithm: Algorithm::Interval.to_string(),
+            objective,
+            budget,
+            status: found.status,
+            lower_bound: found.lower_bound,
+            stats: Some(found.stats),
+        };
+        Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?)
+    }
+
+    fn plan_by(&self, algorithm: Algorithm) -> Result<Plan, Error> {
+        let request = Request::min_peak(Problem::Graph(self.graph()));
+        let solution = algorithm.planner().plan(&request)?;
+        let provenance = Provenance::of(&request, &solution);
+        let Decision::Segments(segments) = solution.decision else { return Err(Error::Nothing) };
+        Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, segments, provenance)?)
+    }
+}
