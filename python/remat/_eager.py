@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from . import _pretend, _step
 from ._engine import Walk
 from ._fake import Twins
-from ._recorder import Operator, Recorder, tensors_of
+from ._recorder import Operator, Recorder, hold_inside, holding, tensors_of
 
 Place = tuple[int, int, int]
 """An operator, how many of its kernels have run, and how many module calls have begun or ended."""
@@ -54,7 +54,6 @@ class EagerRecorder(Recorder):
         self.sequence = 0
         self.path = [""]
         self.modules: list[dict[str, Any]] = []
-        self.released: dict[int, Place] = {}
         self.in_loss = False
         self.clock = 0
         self.fresh: dict[int, dict[str, Any]] = {}
@@ -80,18 +79,9 @@ class EagerRecorder(Recorder):
             self._open(self.calling)
         return super().pack(tensor)
 
-    def note(self, tensor: torch.Tensor) -> None:
-        """Autograd saves a tensor, and does not get to keep it."""
-        self.pack(tensor)
-
-    def place(self) -> Place:
+    def place(self) -> tuple[int, ...]:
         kernels = len(self.operators[-1].kernels) if self.operators else 0
         return len(self.operators) - 1, kernels, self.clock
-
-    def _died(self, number: int) -> None:
-        super()._died(number)
-        if self.ledger.storages[number].kind == "activation":
-            self.released[number] = self.place()
 
     def follow(self, model: nn.Module) -> None:
         """Watch the calls of all modules but the model itself."""
@@ -190,7 +180,7 @@ def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: Fake
     return step
 
 
-def hold(recorder: EagerRecorder, released: dict[int, Place]) -> None:
+def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
     """Add a reader where the code lets go of a storage later than its last one."""
     operators = recorder.operators
     last: dict[int, tuple[int, int]] = {}
@@ -209,10 +199,7 @@ def hold(recorder: EagerRecorder, released: dict[int, Place]) -> None:
             after.setdefault((i, clock), []).append(number)
         elif i != last[number][0] or made[number] == i:
             within.setdefault((i, k), []).append(number)
-    for (i, k), numbers in sorted(within.items(), reverse=True):
-        operators[i].kernels.insert(k, _holding(numbers))
-        for pair in operators[i].saves:
-            pair[1] += pair[1] > k
+    hold_inside(operators, within)
     _hold_arguments(recorder)
     # One operator for each storage, the youngest first: a region may take some of them in.
     _insert_operators(recorder, [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)])
@@ -226,11 +213,7 @@ def _hold_arguments(recorder: EagerRecorder) -> None:
         read = {s for o in operators for k in o.kernels for s in k["reads"]}
         unread = sorted(set(call.pop("args")) - read)
         if unread and operators:
-            operators[0].kernels.append(_holding(unread))
-
-
-def _holding(numbers: list[int]) -> dict[str, Any]:
-    return {"op": "hold", "reads": sorted(numbers), "writes": [], "flops": 0, "bytes": 0, "dtype": None}
+            operators[0].kernels.append(holding(unread))
 
 
 def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int]]]) -> None:
@@ -256,5 +239,5 @@ def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int]
     for (i, _), numbers in holds:
         out += recorder.operators[at:i + 1]
         at = i + 1
-        out.append(Operator(f"hold_{len(out)}", "hold", out[-1].module if out else "", kernels=[_holding(numbers)]))
+        out.append(Operator(f"hold_{len(out)}", "hold", out[-1].module if out else "", kernels=[holding(numbers)]))
     recorder.operators = out + recorder.operators[at:]

@@ -156,6 +156,8 @@ class Recorder(Watcher):
         self.operators: list[Operator] = []
         self.backward: list[dict[str, Any]] = []
         self.outputs: list[int] = []
+        self.released: dict[int, tuple[int, ...]] = {}
+        """The operator, and how many of its kernels had run, when the forward pass let go of a storage."""
         self.kind = "constant"
         self.node: tuple[int | None, str | None] = (None, None)
         self._kernels: list[dict[str, Any]] | None = None
@@ -215,9 +217,18 @@ class Recorder(Watcher):
 
     # ---- what runs
 
+    def note(self, tensor: torch.Tensor) -> None:
+        """Autograd saves a tensor, and does not get to keep it."""
+        self.pack(tensor)
+
+    def place(self) -> tuple[int, ...]:
+        return len(self.operators) - 1, len(self.operators[-1].kernels) if self.operators else 0
+
     def _died(self, number: int) -> None:
         if self._kernels is self.backward and self.ledger.storages[number].kind == "gradient":
             self.ledger.storages[number].dies = len(self.backward) - 1
+        elif self.ledger.storages[number].kind == "activation":
+            self.released[number] = self.place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -257,3 +268,31 @@ class Recorder(Watcher):
     def _seen(self, tensor: torch.Tensor) -> str:
         """The kind of a tensor that no kernel made: it was there before the step."""
         return "input" if self.ledger.find(tensor) is None else self.kind
+
+
+def holding(numbers: list[int]) -> dict[str, Any]:
+    """A kernel that does nothing but read."""
+    return {"op": "hold", "reads": sorted(numbers), "writes": [], "flops": 0, "bytes": 0, "dtype": None}
+
+
+def hold_inside(operators: list[Operator], holds: dict[tuple[int, int], list[int]]) -> None:
+    """Add readers after the given kernels of operators."""
+    for (i, k), numbers in sorted(holds.items(), reverse=True):
+        operators[i].kernels.insert(k, holding(numbers))
+        for pair in operators[i].saves:
+            pair[1] += pair[1] > k
+
+
+def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]]) -> None:
+    """Add readers where an operator keeps what it made for itself beyond its last reading kernel."""
+    last: dict[int, tuple[int, int]] = {}
+    made: dict[int, int] = {}
+    for i, operator in enumerate(recorder.operators[:-1]):
+        for k, kernel in enumerate(operator.kernels):
+            last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
+            made.update(dict.fromkeys(kernel["writes"], i))
+    holds: dict[tuple[int, int], list[int]] = {}
+    for number, place in released.items():
+        if number in last and place[0] == made[number] == last[number][0] and place[:2] > last[number]:
+            holds.setdefault((place[0], place[1]), []).append(number)
+    hold_inside(recorder.operators, holds)

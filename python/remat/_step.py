@@ -13,7 +13,7 @@ from . import _pretend
 from ._engine import Saved, Walk
 from ._fake import Twins
 from ._program import Program, Run, export
-from ._recorder import Recorder, tensors_of
+from ._recorder import Recorder, hold_temporaries, tensors_of
 from .errors import CaptureError
 
 Loss = Callable[[Any], torch.Tensor]
@@ -92,34 +92,37 @@ def hooks(recorder: Recorder, walk: Walk) -> torch.autograd.graph.saved_tensors_
     return torch.autograd.graph.saved_tensors_hooks(lambda t: Saved(recorder.pack(t)), walk.unpacked.unpack)
 
 
-def record_program(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], loss: Loss, fake: FakeTensorMode,
+def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], loss: Loss, fake: FakeTensorMode,
                    device: torch.device, autocast: torch.dtype | None, twins: Twins) -> tuple[Recorder, Program]:
-    """Record a step of the exported model, operator by operator."""
-    with fake, _pretend.pretend(device):
-        program = export(model, args, kwargs)
+    """Record a step of the exported model, operator by operator. ``make`` gives a fresh fake copy of the model."""
+
+    def run(model: nn.Module, program: Program, complete: bool) -> Recorder:
         state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
         tensors = {name: state.get(target, program.constants[name]) for name, target in program.attributes.items()}
         recorder, walk = Recorder(), Walk()
+        rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
         track_model(recorder, model)
-        track_static(recorder, (args, kwargs))
-
-        def operator(i: int) -> None:
-            recorder.begin(*program.describe(i))
-
-        rules = _pretend.Rules(fake, device, twins, recorder.quiet)
-        track_static(recorder, rules.adopt(loss))
+        track_static(recorder, (args, kwargs, rules.adopt(loss)))
+        keep = hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(recorder.note, lambda nothing: None)
         with rules, recorder:
             recorder.kind = "activation"
-            with hooks(recorder, walk):
-                with _pretend.autocast(device, autocast):
-                    output = Run(program, tensors, operator)(tree_leaves((args, kwargs)))
-                    value = record_loss(recorder, loss, output)
-                    del output
-                recorder.end()
-            given = [value]
-            del value
-            record_backward(recorder, walk, given)
-        mark_parameter_gradients(recorder, model)
-        for parameter in model.parameters():
-            parameter.grad = None
+            with keep, _pretend.autocast(device, autocast):
+                output = Run(program, tensors, lambda i: recorder.begin(*program.describe(i)))(tree_leaves((args, kwargs)))
+                value = record_loss(recorder, loss, output)
+                del output
+            recorder.end()
+            if complete:
+                given = [value]
+                del value
+                record_backward(recorder, walk, given)
+        if complete:
+            mark_parameter_gradients(recorder, model)
+        return recorder
+
+    with fake, _pretend.pretend(device):
+        model = make()
+        program = export(model, args, kwargs)
+        recorder = run(model, program, complete=True)
+        if device.type == "cpu":  # attention out of plain kernels keeps its temporaries until it returns
+            hold_temporaries(recorder, run(make(), program, complete=False).released)
     return recorder, program

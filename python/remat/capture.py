@@ -50,7 +50,8 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
         if granularity != "module":
             fake, given, twins = fakes()
             try:
-                recorder, program = _step.record_program(_fake.fake_model(model, fake, where), *given, loss, fake, where, dtype, twins)
+                recorder, program = _step.record_program(lambda: _fake.fake_model(model, fake, where), *given, loss, fake, where, dtype,
+                                                         twins)
                 traces["operator"], example = document(recorder), given
             except CaptureError as error:
                 if granularity == "operator":

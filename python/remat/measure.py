@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from . import _fake, _pretend, _step
-from ._engine import Saved, Walk
+from ._engine import Walk
 from ._recorder import Ledger, Watcher, blocks, flops_of, tensors_of
 from .errors import CaptureError
 
@@ -180,11 +180,11 @@ def _once(twin: nn.Module, inputs: Any, given: Any, call: _Step, meter: Meter, o
         meter.ledger.add(tensor, "input")
     meter.enter("forward")
     walk = Walk(lambda name, sequence: setattr(meter, "running", name))
-    with torch.autograd.graph.saved_tensors_hooks(Saved, walk.unpacked.unpack):
-        with _pretend.autocast(call.device, call.autocast):
-            output = twin(*inputs[0], **inputs[1])
-            value = _step.scalar(call.loss(output))
-            del output
+    # No hooks on saved tensors here: regions save their inputs through them too, and hold those longer than one node.
+    with _pretend.autocast(call.device, call.autocast):
+        output = twin(*inputs[0], **inputs[1])
+        value = _step.scalar(call.loss(output))
+        del output
     after_forward = meter.ledger.live
     meter.enter("backward")
     last = [value]

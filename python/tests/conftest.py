@@ -62,6 +62,8 @@ def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
     nested = split(0, end, 3)
     for segment in nested:
         segment["inner"] = split(segment["start"], segment["end"], 3)
-    selective = [{**s, "save": MATRICES} for s in split(0, end, 4)]
+    # In-place activations change what a convolution made, which then cannot be kept.
+    inplace = any(o["op"] in ("relu_.default", "hardswish_.default") for o in graph.trace("operator")["operators"])
+    selective = [{**s, "save": ["mm.default", "bmm.default"] if inplace else MATRICES} for s in split(0, end, 4)]
     shapes = [split(0, end, 2), split(0, end, 4), split(0, end, 9), nested, selective]
     return [remat.Plan.by_hand(graph, s, granularity="operator") for s in shapes[:count]]
