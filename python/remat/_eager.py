@@ -1,0 +1,243 @@
+"""Record a step of the model as it is written: torch functions instead of exported operators, with module calls.
+
+Plans at module granularity run the model's own Python code, and that code holds values in its variables longer than an
+exported graph would. So the step runs twice: once with autograd's saved tensors thrown away, to see when the code itself lets
+go of each storage, and once completely. Where the code holds a storage beyond its last reader, a kernel ``hold`` reads it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.overrides import TorchFunctionMode
+
+from . import _pretend, _step
+from ._engine import Walk
+from ._fake import Twins
+from ._recorder import Operator, Recorder, hold_inside, holding, tensors_of
+
+Place = tuple[int, int, int]
+"""An operator, how many of its kernels have run, and how many module calls have begun or ended."""
+
+
+class Calls(TorchFunctionMode):
+    """Opens an operator for every outermost torch function that runs kernels."""
+
+    def __init__(self, recorder: EagerRecorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        recorder = self.recorder
+        recorder.touch(args, kwargs)
+        recorder.calling = getattr(func, "__name__", str(func)).strip("_")
+        recorder.sequence = torch.autograd._get_sequence_nr()
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            recorder.calling, recorder.inside = None, False
+            recorder.sequence = torch.autograd._get_sequence_nr()
+
+
+class EagerRecorder(Recorder):
+    """A recorder that finds operators and module calls by itself, and notes where storages are released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calling: str | None = None
+        self.inside = False
+        self.sequence = 0
+        self.path = [""]
+        self.modules: list[dict[str, Any]] = []
+        self.in_loss = False
+        self.clock = 0
+        self.fresh: dict[int, dict[str, Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
+            self._open(str(func).removeprefix("aten."))
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _open(self, kernel: str) -> None:
+        """A kernel runs, or a tensor is saved for one: this is where its operator starts."""
+        if self.in_loss or self.inside:
+            return
+        name = self.calling or kernel
+        operator = self.begin(f"{name}_{len(self.operators)}", name, self.path[-1])
+        # Autograd made the operator's node before its first kernel was seen.
+        operator.first_node = self.sequence
+        self.inside = self.calling is not None
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        # Inputs are saved before the operator's first kernel.
+        if self.kind == "activation" and self.calling is not None:
+            self._open(self.calling)
+        return super().pack(tensor)
+
+    def place(self) -> tuple[int, ...]:
+        kernels = len(self.operators[-1].kernels) if self.operators else 0
+        return len(self.operators) - 1, kernels, self.clock
+
+    def follow(self, model: nn.Module) -> None:
+        """Watch the calls of all modules but the model itself."""
+        for path, module in model.named_modules():
+            if path:
+                module.register_forward_pre_hook(lambda m, a, k, p=path: self._enter(p, (a, k)), prepend=True, with_kwargs=True)
+                module.register_forward_hook(lambda m, a, o: self._leave(m, o), always_call=True)
+
+    def _enter(self, path: str, given: Any) -> None:
+        self.clock += 1
+        self.path.append(path)
+        self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None],
+                             "args": self._activations(given)})
+
+    def _activations(self, values: Any) -> list[int]:
+        found = {self.ledger.find(t) for t in tensors_of(values)}
+        return sorted(s for s in found if s is not None and self.ledger.storages[s].kind == "activation")
+
+    def touch(self, args: Any, kwargs: Any) -> None:
+        """Code between two calls does something with what the first one returned: no placeholder can stand for that."""
+        if self.fresh and self.kind == "activation" and not self.in_loss:
+            for tensor in tensors_of((args, kwargs)):
+                call = self.fresh.get(id(tensor))
+                if call is not None and len(self.path) == call["depth"]:
+                    call["result"] = None
+
+    def _leave(self, module: nn.Module, output: Any) -> None:
+        self.clock += 1
+        path = self.path.pop()
+        call = next(c for c in reversed(self.modules) if c["path"] == path and c["end"] is None)
+        call["end"], call["clock"][1] = len(self.operators), self.clock
+        call["result"], call["depth"] = _structure(output), len(self.path)
+        call["returns"] = self._activations(output)
+        for tensor in tensors_of(output):
+            self.fresh[id(tensor)] = call
+            weakref.finalize(tensor, self._stale, id(tensor), call).atexit = False
+        if not isinstance(module, nn.modules.batchnorm._NormBase) and self._keeps_statistics(call):
+            call["stateful"] = True
+
+    def _stale(self, key: int, call: dict[str, Any]) -> None:
+        if self.fresh.get(key) is call:
+            del self.fresh[key]
+
+    def _keeps_statistics(self, call: dict[str, Any]) -> bool:
+        """Did this module itself run a normalization that updates statistics? Only PyTorch's own layers can be told not to."""
+        kinds = self.ledger.storages
+        return any("batch_norm" in k["op"] and sum(kinds[s].kind == "buffer" for s in k["reads"]) > 1
+                   for o in self.operators[call["start"]:] if o.module == call["path"] for k in o.kernels)
+
+
+def _structure(output: Any) -> Any:
+    """What a call returns, as far as a placeholder can stand in for it: a tensor, or a tuple of tensors and ``None``."""
+    if isinstance(output, torch.Tensor):
+        return "tensor"
+    if type(output) is tuple and all(x is None or isinstance(x, torch.Tensor) for x in output):
+        return [None if x is None else "tensor" for x in output]
+    return None
+
+
+def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
+         autocast: torch.dtype | None, twins: Twins, complete: bool) -> EagerRecorder:
+    recorder, walk = EagerRecorder(), Walk()
+    recorder.follow(model)
+    rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
+    _step.track_model(recorder, model)
+    _step.track_static(recorder, (args, kwargs, rules.adopt(loss)))
+    keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(
+        recorder.note, lambda nothing: None)
+    with ExitStack() as stack:
+        for mode in (rules, Calls(recorder), recorder):
+            stack.enter_context(mode)
+        recorder.kind = "activation"
+        recorder._kernels = []
+        with keep, _pretend.autocast(device, autocast):
+            output = model(*args, **kwargs)
+            recorder.in_loss = True
+            value = _step.record_loss(recorder, loss, output)
+            del output
+        recorder.end()
+        if complete:
+            given = [value]
+            del value
+            _step.record_backward(recorder, walk, given)
+    if complete:
+        _step.mark_parameter_gradients(recorder, model)
+    return recorder
+
+
+def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
+                 autocast: torch.dtype | None, twins: Twins) -> EagerRecorder:
+    """Record a step of the model's own code. ``make`` gives a fresh fake copy of the model."""
+    with fake, _pretend.pretend(device):
+        lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
+        step = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=True)
+    hold(step, lives.released)
+    return step
+
+
+def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
+    """Add a reader where the code lets go of a storage later than its last one."""
+    operators = recorder.operators
+    last: dict[int, tuple[int, int]] = {}
+    made: dict[int, int] = {}
+    for i, operator in enumerate(operators):
+        for k, kernel in enumerate(operator.kernels):
+            last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
+            made.update(dict.fromkeys(kernel["writes"], i))
+    within: dict[tuple[int, int], list[int]] = {}
+    after: dict[tuple[int, int], list[int]] = {}
+    for number, (i, k, clock) in released.items():
+        # What the loss holds goes with it; what an operator is given is held until it returns anyway.
+        if number not in last or i >= len(operators) - 1 or (i, k) <= last[number]:
+            continue
+        if i != last[number][0] and k == len(operators[i].kernels):
+            after.setdefault((i, clock), []).append(number)
+        elif i != last[number][0] or made[number] == i:
+            within.setdefault((i, k), []).append(number)
+    hold_inside(operators, within)
+    _hold_arguments(recorder)
+    # One operator for each storage, the youngest first: a region may take some of them in.
+    _insert_operators(recorder, [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)])
+
+
+def _hold_arguments(recorder: EagerRecorder) -> None:
+    """A call holds all that it is given, also what it never reads."""
+    for call in recorder.modules:
+        call.pop("depth", None)
+        operators = recorder.operators[call["start"]:call["end"]]
+        read = {s for o in operators for k in o.kernels for s in k["reads"]}
+        unread = sorted(set(call.pop("args")) - read)
+        if unread and operators:
+            operators[0].kernels.append(holding(unread))
+
+
+def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int]]]) -> None:
+    """Put operators of their own after given ones, inside or outside of the module calls that meet there."""
+    before = [0] * (len(recorder.operators) + 1)  # operators put in before each old position
+    for (i, _), _numbers in holds:
+        before[i + 1] += 1
+    for i in range(1, len(before)):
+        before[i] += before[i - 1]
+
+    def moved(boundary: int, clock: int) -> int:
+        later = sum(1 for (i, at), _ in holds if i + 1 == boundary and at >= clock)
+        return boundary + before[boundary] - later
+
+    for call in recorder.modules:
+        start, end = call.pop("clock")
+        call["start"], call["end"] = moved(call["start"], start), moved(call["end"], end)
+    for kernel in recorder.backward:
+        if kernel["of"] is not None:
+            kernel["of"] += before[kernel["of"]]
+    out: list[Operator] = []
+    at = 0
+    for (i, _), numbers in holds:
+        out += recorder.operators[at:i + 1]
+        at = i + 1
+        out.append(Operator(f"hold_{len(out)}", "hold", out[-1].module if out else "", kernels=[holding(numbers)]))
+    recorder.operators = out + recorder.operators[at:]

@@ -1,0 +1,104 @@
+"""Fake stand-ins of a model and its inputs: same structure, no memory, on any device."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+from typing import Any, Iterator
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map_only
+
+from .errors import CaptureError
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The module inside ``DistributedDataParallel``, ``DataParallel`` or ``torch.compile`` wrappers."""
+    while True:
+        if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            model = model.module
+        elif isinstance(model, torch._dynamo.eval_frame.OptimizedModule):
+            model = model._orig_mod
+        else:
+            return model
+
+
+def device_of(model: nn.Module, device: torch.device | str | None) -> torch.device:
+    """The device that the step runs on: the one asked for, else the parameters' own."""
+    if device is None:
+        found = {t.device for t in (*model.parameters(), *model.buffers())} - {torch.device("meta")}
+        if len({d.type for d in found}) > 1 or len(found) > 1:
+            raise CaptureError(f"the model lies on several devices ({', '.join(sorted(map(str, found)))}): remat plans one device")
+        device = next(iter(found), torch.device("cpu"))
+    device = torch.device(device)
+    if device.type not in ("cpu", "cuda"):
+        raise CaptureError(f"device {device} is not supported: \"cpu\" or \"cuda\"")
+    return device
+
+
+def fake_mode() -> FakeTensorMode:
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def fake_tensor(tensor: torch.Tensor, fake: FakeTensorMode, device: torch.device) -> torch.Tensor:
+    """A fake tensor of the same layout; a parameter stays a parameter."""
+    if type(tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer) and not isinstance(tensor, torch._subclasses.FakeTensor):
+        raise CaptureError(f"tensors of type {type(tensor).__name__} are not supported")
+    with fake:
+        out = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(out, requires_grad=tensor.requires_grad)
+        return out.requires_grad_(tensor.requires_grad)
+
+
+def fake_model(model: nn.Module, fake: FakeTensorMode, device: torch.device) -> nn.Module:
+    """A copy of the module with fake parameters and buffers. The caller's is not touched."""
+    memo: dict[int, Any] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        memo[id(tensor)] = fake_tensor(tensor, fake, device)
+        if tensor.grad is not None:
+            memo[id(tensor.grad)] = None
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:
+        raise CaptureError(f"{type(model).__name__} cannot be copied for recording: {error}") from error
+
+
+Twins = dict[int, tuple[torch.Tensor, torch.Tensor]]
+"""Real tensors by identity, with what stands in for them."""
+
+
+def fake_inputs(tree: Any, fake: FakeTensorMode, device: torch.device, twins: Twins | None = None) -> Any:
+    """The inputs of a step as fake tensors on its device; one tensor given twice stays one."""
+    twins = {} if twins is None else twins
+
+    def twin(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in twins:
+            twins[id(tensor)] = (tensor, fake_tensor(tensor, fake, device))
+        return twins[id(tensor)][1]
+
+    return tree_map_only(torch.Tensor, twin, tree)
+
+
+@contextlib.contextmanager
+def untouched_randomness(device: torch.device | None = None) -> Iterator[None]:
+    """Leave every random state as it was; that of a CUDA device only if a real step runs on it."""
+    cuda = torch.cuda.get_rng_state(device) if device is not None and device.type == "cuda" else None
+    python, torch_state = random.getstate(), torch.random.get_rng_state()
+    numpy = None
+    with contextlib.suppress(ImportError):
+        import numpy
+
+        numpy_state = numpy.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        torch.random.set_rng_state(torch_state)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda, device)
+        if numpy is not None:
+            numpy.random.set_state(numpy_state)

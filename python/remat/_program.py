@@ -1,0 +1,212 @@
+"""An exported model as a list of operators that can be cut anywhere, and run with some ranges checkpointed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Callable, Iterable, Sequence
+
+import torch
+from torch import fx, nn
+from torch.utils._pytree import tree_leaves, tree_unflatten
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
+
+from .errors import CaptureError
+
+Values = dict[str, Any]
+NORMS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default)
+ASSERT = torch.ops.aten._assert_tensor_metadata.default
+MOMENTUM = 6
+"""The place of the momentum among the arguments of a normalization; before it: are the batch's statistics used?"""
+
+
+@dataclass
+class Segment:
+    """A range of operators that is recomputed in the backward pass."""
+
+    start: int
+    end: int
+    inner: list["Segment"] = field(default_factory=list)
+    keep: list[int] = field(default_factory=list)
+    save: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "Segment":
+        inner = [Segment.from_json(s) for s in value.get("inner") or []]
+        return Segment(value["start"], value["end"], inner, list(value.get("keep") or []), list(value.get("save") or []))
+
+
+class Program:
+    """The operators of an exported graph module, with what each one reads and when a value is last needed."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        self.inputs: list[str] = []
+        self.attributes: dict[str, str] = {}
+        self.operators: list[fx.Node] = []
+        self.submodules: dict[str, nn.Module] = {}
+        self.constants: dict[str, Any] = {}
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                self.inputs.append(node.name)
+            elif node.op == "get_attr":
+                value = _attribute(module, node.target)
+                if isinstance(value, nn.Module):
+                    self.submodules[node.name] = value
+                else:
+                    self.attributes[node.name] = node.target
+                    self.constants[node.name] = value
+            elif node.op == "call_function":
+                self.operators.append(node)
+            elif node.op == "call_module" and node.users:
+                raise CaptureError(f"the exported graph calls a module: {node.format_node()}")
+            elif node.op == "output":
+                self.output = node.args[0]
+        self.out_spec = module.graph._codegen.pytree_info.out_spec
+        self.position = {node.name: i for i, node in enumerate(self.operators)}
+        self.last: dict[str, int] = {}
+        for i, node in enumerate(self.operators):
+            for used in node.all_input_nodes:
+                self.last[used.name] = i
+        for value in tree_leaves(self.output):
+            if isinstance(value, fx.Node):
+                self.last[value.name] = len(self.operators)
+
+        self.updates: dict[int, str] = {}
+
+    def find_updates(self, buffers: Iterable[str]) -> None:
+        """Find the operators that change buffers: they must not do so a second time when their region runs again."""
+        names = set(buffers)
+        for i, node in enumerate(self.operators):
+            touched = [a for a in node.args if isinstance(a, fx.Node) and self.attributes.get(a.name) in names]
+            if not touched or not isinstance(node.target, torch._ops.OpOverload):
+                continue
+            if node.target in NORMS and node.args[MOMENTUM - 1] is True:
+                self.updates[i] = "norm"
+            elif node.target._schema.is_mutable and node.args[0] in touched:
+                self.updates[i] = "count" if not node.users and len(touched[0].users) == 1 else "other"
+
+    def describe(self, i: int) -> tuple[str, str, str]:
+        """Name, operator and module path of an operator."""
+        node = self.operators[i]
+        stack = node.meta.get("nn_module_stack") or {}
+        path = next(reversed(stack.values()))[0] if stack else ""
+        return node.name, str(node.target).removeprefix("aten."), path.removeprefix("L['self']").lstrip(".")
+
+    def interface(self, start: int, end: int) -> tuple[list[str], list[str]]:
+        """The values that a range takes from before it, and those that it leaves behind."""
+        ins: dict[str, None] = {}
+        for node in self.operators[start:end]:
+            for used in node.all_input_nodes:
+                name = used.name
+                if name not in self.attributes and name not in self.submodules and self.position.get(name, -1) < start:
+                    ins[name] = None
+        outs = [n.name for n in self.operators[start:end] if self.last.get(n.name, -1) >= end]
+        return list(ins), outs
+
+
+class Run:
+    """One forward pass of a program."""
+
+    def __init__(self, program: Program, tensors: Values, on_operator: Callable[[int], None] | None = None,
+                 preserve_rng: bool = False) -> None:
+        self.program = program
+        self.fixed: Values = {**program.submodules, **tensors}
+        self.on_operator = on_operator
+        self.preserve_rng = preserve_rng
+        self.current = -1
+        self.again = False
+
+    def __call__(self, flat: Iterable[Any], segments: Sequence[Segment] = ()) -> Any:
+        values = dict(zip(self.program.inputs, flat))
+        end = len(self.program.operators)
+        self._planned(values, 0, end, segments)
+        leaves = tree_leaves(fx.node.map_arg(self.program.output, lambda n: self._value(values, n)))
+        return tree_unflatten(leaves, self.program.out_spec)
+
+    def _value(self, values: Values, node: fx.Node) -> Any:
+        return values[node.name] if node.name in values else self.fixed[node.name]
+
+    def _planned(self, values: Values, start: int, end: int, segments: Sequence[Segment]) -> None:
+        at = start
+        for segment in sorted(segments, key=lambda s: s.start):
+            self._plain(values, at, segment.start)
+            self._region(values, segment)
+            at = segment.end
+        self._plain(values, at, end)
+
+    def _plain(self, values: Values, start: int, end: int) -> None:
+        last = self.program.last
+        for i in range(start, end):
+            node = self.program.operators[i]
+            self.current = i
+            if self.on_operator is not None:
+                self.on_operator(i)
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._value(values, n))
+            if node.target is ASSERT and torch.is_autocast_enabled(args[0].device.type):
+                kwargs = {**kwargs, "dtype": None}  # exported without autocast: types may differ now
+            if not self.again or i not in self.program.updates:
+                values[node.name] = node.target(*args, **kwargs)
+            elif self.program.updates[i] == "norm":  # statistics have seen this batch already
+                values[node.name] = node.target(*args[:MOMENTUM], 0.0, *args[MOMENTUM + 1:], **kwargs)
+            else:
+                values[node.name] = None
+            del args, kwargs
+            for used in node.all_input_nodes:
+                if last.get(used.name) == i:
+                    values.pop(used.name, None)
+            if node.name not in last:
+                del values[node.name]
+
+    def _region(self, values: Values, segment: Segment) -> None:
+        ins, outs = self.program.interface(segment.start, segment.end)
+
+        runs = 0
+
+        def body(*given: Any) -> tuple[Any, ...]:
+            nonlocal runs
+            runs += 1
+            local = dict(zip(ins, given))
+            del given
+            outer, self.again = self.again, self.again or runs > 1
+            try:
+                self._planned(local, segment.start, segment.end, segment.inner)
+            finally:
+                self.again = outer
+            return tuple(local[name] for name in outs)
+
+        given = [values[name] for name in ins]
+        for name in ins:  # what nobody reads after the region is the region's alone
+            if self.program.last[name] < segment.end:
+                del values[name]
+        options: dict[str, Any] = {}
+        if segment.keep or segment.save:
+            policy = partial(_policy, self, frozenset(segment.keep), frozenset(segment.save))
+            options["context_fn"] = partial(create_selective_checkpoint_contexts, policy)
+        results = checkpoint(body, *given, use_reentrant=False, preserve_rng_state=self.preserve_rng, **options)
+        del given
+        values.update(zip(outs, results))
+
+
+def _policy(run: Run, keep: frozenset[int], save: frozenset[str], context: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+    if run.current in keep or str(func).removeprefix("aten.") in save:
+        return CheckpointPolicy.MUST_SAVE
+    return CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    value: Any = module
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
+    """Export a (fake) module in training mode."""
+    try:
+        return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+    except CaptureError:
+        raise
+    except Exception as error:
+        raise CaptureError(
+            f"torch.export cannot export {type(model).__name__}, so it has no operator graph: {str(error).splitlines()[0]}"
+        ) from error

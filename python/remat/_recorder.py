@@ -1,0 +1,298 @@
+"""Records a step kernel by kernel: storages with their lives, and what each kernel reads, writes and changes."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Iterator
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+BLOCK = 512
+"""The allocator hands out memory in blocks of this many bytes."""
+
+
+def blocks(nbytes: int) -> int:
+    """The bytes that the allocator takes for a request."""
+    return -(-nbytes // BLOCK) * BLOCK
+
+
+@dataclass
+class Storage:
+    """One allocation."""
+
+    bytes: int
+    kind: str
+    name: str | None = None
+    of: int | None = None
+    dies: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"bytes": self.bytes, "kind": self.kind}
+        if self.name is not None:
+            out["name"] = self.name
+        if self.of is not None:
+            out["of"] = self.of
+        if self.kind == "gradient":
+            out["dies"] = self.dies
+        return out
+
+
+@dataclass
+class Operator:
+    """One call in the model, with the kernels that it ran."""
+
+    name: str
+    op: str
+    module: str
+    random: bool = False
+    kernels: list[dict[str, Any]] = field(default_factory=list)
+    saves: list[list[int]] = field(default_factory=list)
+    first_node: int = 0
+    """Autograd nodes from this sequence number on belong to this operator."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "op": self.op, "module": self.module, "random": self.random,
+                "kernels": self.kernels, "saves": self.saves}
+
+
+class Ledger:
+    """Numbers storages, keeps the sum of the live ones, and notices when one is released."""
+
+    def __init__(self) -> None:
+        self.storages: list[Storage] = []
+        self.live = 0
+        self._ids: dict[int, int] = {}
+        self._keep: list[torch.UntypedStorage] = []
+
+    def find(self, tensor: torch.Tensor) -> int | None:
+        """The number of a tensor's storage, if it has one."""
+        return self._ids.get(id(tensor.untyped_storage()))
+
+    def add(self, tensor: torch.Tensor, kind: str, name: str | None = None) -> tuple[int, bool]:
+        """The number of a tensor's storage, and whether it is new."""
+        storage = tensor.untyped_storage()
+        key = id(storage)
+        known = self._ids.get(key)
+        if known is not None:
+            return known, False
+        number = len(self.storages)
+        self._ids[key] = number
+        self.storages.append(Storage(storage.nbytes(), kind, name))
+        self.live += blocks(storage.nbytes())
+        weakref.finalize(storage, self._gone, key, number).atexit = False
+        self.born(number)
+        return number, True
+
+    def _gone(self, key: int, number: int) -> None:
+        self._ids.pop(key, None)
+        self.live -= blocks(self.storages[number].bytes)
+        self.died(number)
+
+    def born(self, number: int) -> None:
+        """Called when a storage appears."""
+
+    def died(self, number: int) -> None:
+        """Called when a storage is released."""
+
+
+def tensors_of(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def tensor_bytes(tensors: list[torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def flops_of(func: Any, args: Any, kwargs: Any, out: Any) -> int:
+    """Floating-point operations by PyTorch's own formulas; what they do not know counts nothing."""
+    formula = flop_registry.get(func._overloadpacket)
+    return 0 if formula is None else int(formula(*args, **kwargs, out_val=out))
+
+
+def mutated(func: Any, args: Any, kwargs: Any) -> list[torch.Tensor]:
+    """The tensors that a kernel changes in place, by its schema."""
+    out: list[torch.Tensor] = []
+    for i, arg in enumerate(func._schema.arguments):
+        if arg.alias_info is not None and arg.alias_info.is_write:
+            out += tensors_of(args[i] if i < len(args) else kwargs.get(arg.name))
+    return out
+
+
+def is_random(func: Any, args: Any, kwargs: Any) -> bool:
+    """Does this kernel draw random numbers? Attention is tagged so, but draws only for dropout."""
+    if torch.Tag.nondeterministic_seeded not in func.tags:
+        return False
+    names = [a.name for a in func._schema.arguments]
+    if "dropout_p" in names:
+        at = names.index("dropout_p")
+        return bool(kwargs.get("dropout_p", args[at] if at < len(args) else 0.0))
+    return True
+
+
+class Watcher(TorchDispatchMode):
+    """A mode that sees every kernel of a step, and knows which backward node is running."""
+
+    running: str | None = None
+
+    def reserve(self, func: Any, args: Any) -> Any:
+        """A reserve buffer that a backward formula copies only because no engine tells it that the graph is not kept."""
+        if func is torch.ops.aten.clone.default and self.running and self.running.startswith(("CudnnBatchNorm", "CudnnRnn")):
+            return args[0] if args[0].dtype == torch.uint8 else None
+        return None
+
+
+class Recorder(Watcher):
+    """Writes down every kernel that runs while it is active."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.ledger.died = self._died  # type: ignore[method-assign]
+        self.operators: list[Operator] = []
+        self.backward: list[dict[str, Any]] = []
+        self.outputs: list[int] = []
+        self.released: dict[int, tuple[int, ...]] = {}
+        """The operator, and how many of its kernels had run, when the forward pass let go of a storage."""
+        self.kind = "constant"
+        self.node: tuple[int | None, str | None] = (None, None)
+        self._kernels: list[dict[str, Any]] | None = None
+        self._detached: weakref.ref[torch.Tensor] | None = None
+
+    # ---- what is running
+
+    def begin(self, name: str, op: str, module: str) -> Operator:
+        """A new operator starts; kernels are its own until the next one."""
+        operator = Operator(name, op, module, first_node=torch.autograd._get_sequence_nr())
+        self.operators.append(operator)
+        self._kernels = operator.kernels
+        return operator
+
+    def begin_backward(self) -> None:
+        self.kind = "gradient"
+        self._kernels = self.backward
+
+    def end(self) -> None:
+        """Kernels from here on are nobody's."""
+        self._kernels = None
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """What runs inside is not part of the step."""
+        kernels, self._kernels = self._kernels, None
+        try:
+            yield
+        finally:
+            self._kernels = kernels
+
+    def operator_of(self, node: int) -> int | None:
+        """The operator that made the autograd node with this sequence number."""
+        lo, hi = 0, len(self.operators)
+        while lo < hi:
+            mid = (lo + hi) // 2
+            if self.operators[mid].first_node <= node:
+                lo = mid + 1
+            else:
+                hi = mid
+        return lo - 1 if lo else None
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Autograd saves a tensor for the backward pass."""
+        if self.kind != "activation" or not self.operators:
+            return tensor
+        operator = self.operators[-1]
+        # Autograd hands over a detached alias: that kernel is the hook's doing, not the model's.
+        if self._detached is not None and self._detached() is tensor and operator.kernels:
+            operator.kernels.pop()
+        self._detached = None
+        number, _ = self.ledger.add(tensor, self._seen(tensor))
+        pair = [number, len(operator.kernels)]
+        if pair not in operator.saves:
+            operator.saves.append(pair)
+        return tensor
+
+    # ---- what runs
+
+    def note(self, tensor: torch.Tensor) -> None:
+        """Autograd saves a tensor, and does not get to keep it."""
+        self.pack(tensor)
+
+    def place(self) -> tuple[int, ...]:
+        return len(self.operators) - 1, len(self.operators[-1].kernels) if self.operators else 0
+
+    def _died(self, number: int) -> None:
+        if self._kernels is self.backward and self.ledger.storages[number].kind == "gradient":
+            self.ledger.storages[number].dies = len(self.backward) - 1
+        elif self.ledger.storages[number].kind == "activation":
+            self.released[number] = self.place()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.namespace == "prim" or self._kernels is None:
+            return func(*args, **kwargs)
+        kept = self.reserve(func, args)
+        if kept is not None:
+            return kept
+        ins = tensors_of((args, kwargs))
+        reads = {self.ledger.add(t, self._seen(t))[0] for t in ins}
+        mutates = sorted({self.ledger.add(t, self.kind)[0] for t in mutated(func, args, kwargs)})
+        out = func(*args, **kwargs)
+        outs = tensors_of(out)
+        writes = []
+        # The kernel takes its place before its results are numbered: what dies from here on died after it.
+        kernel: dict[str, Any] = {"op": str(func).removeprefix("aten."), "reads": sorted(reads), "writes": writes}
+        if self._kernels is self.backward:
+            kernel = {"of": self.node[0], "node": self.node[1]} | kernel
+        # The alias under which the walk keeps the loss is no kernel of the step.
+        if not (self._kernels is self.backward and self.node[1] is None and func is torch.ops.aten.detach.default):
+            self._kernels.append(kernel)
+        for t in outs:
+            number, fresh = self.ledger.add(t, self.kind)
+            if fresh:
+                writes.append(number)
+        if mutates:
+            kernel["mutates"] = mutates
+        kernel["flops"] = flops_of(func, args, kwargs, out)
+        kernel["bytes"] = tensor_bytes(ins + outs)
+        kernel["dtype"] = str(outs[0].dtype).removeprefix("torch.") if outs else None
+        if self._kernels is not self.backward and is_random(func, args, kwargs):
+            self.operators[-1].random = True
+        if func is torch.ops.aten.detach.default:
+            self._detached = weakref.ref(out)
+        return out
+
+    def _seen(self, tensor: torch.Tensor) -> str:
+        """The kind of a tensor that no kernel made: it was there before the step."""
+        return "input" if self.ledger.find(tensor) is None else self.kind
+
+
+def holding(numbers: list[int]) -> dict[str, Any]:
+    """A kernel that does nothing but read."""
+    return {"op": "hold", "reads": sorted(numbers), "writes": [], "flops": 0, "bytes": 0, "dtype": None}
+
+
+def hold_inside(operators: list[Operator], holds: dict[tuple[int, int], list[int]]) -> None:
+    """Add readers after the given kernels of operators."""
+    for (i, k), numbers in sorted(holds.items(), reverse=True):
+        operators[i].kernels.insert(k, holding(numbers))
+        for pair in operators[i].saves:
+            pair[1] += pair[1] > k
+
+
+def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]]) -> None:
+    """Add readers where an operator keeps what it made for itself beyond its last reading kernel."""
+    last: dict[int, tuple[int, int]] = {}
+    made: dict[int, int] = {}
+    for i, operator in enumerate(recorder.operators[:-1]):
+        for k, kernel in enumerate(operator.kernels):
+            last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
+            made.update(dict.fromkeys(kernel["writes"], i))
+    holds: dict[tuple[int, int], list[int]] = {}
+    for number, place in released.items():
+        if number in last and place[0] == made[number] == last[number][0] and place[:2] > last[number]:
+            holds.setdefault((place[0], place[1]), []).append(number)
+    hold_inside(recorder.operators, holds)

@@ -1,0 +1,103 @@
+"""A recorded training step."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from . import _calls
+from ._remat import Graph as Core
+from ._units import human
+from .errors import RematError
+
+Granularity = Literal["module", "operator"]
+
+
+class Graph:
+    """One training step of a model, kernel by kernel, at one or two granularities.
+
+    ``"operator"`` is the exported graph, every operator of it a place to cut; ``"module"`` is the model's own code with its
+    module calls. Each is a ``trace/1`` document.
+    """
+
+    def __init__(self, traces: dict[str, dict[str, Any]], missing: dict[str, str] | None = None, program: Any = None,
+                 example: Any = None) -> None:
+        self._traces, self._missing = traces, missing or {}
+        self._cores: dict[str, Core] = {}
+        self._candidates: list[_calls.Candidate] | None = None
+        self.program, self.example = program, example
+
+    @property
+    def granularities(self) -> tuple[str, ...]:
+        """What was recorded."""
+        return tuple(self._traces)
+
+    def trace(self, granularity: Granularity | None = None) -> dict[str, Any]:
+        """The ``trace/1`` document; of the operators if nothing else is asked for."""
+        if granularity is None:
+            granularity = "operator" if "operator" in self._traces else "module"
+        if granularity not in ("module", "operator"):
+            raise ValueError(f"granularity must be \"module\" or \"operator\", not {granularity!r}")
+        if granularity not in self._traces:
+            raise RematError(self._missing.get(granularity, f"this graph was not captured with granularity {granularity!r}"))
+        return self._traces[granularity]
+
+    def core(self, granularity: Granularity | None = None) -> Core:
+        """The checked graph in the compiled core."""
+        trace = self.trace(granularity)
+        key = "module" if trace is self._traces.get("module") else "operator"
+        if key not in self._cores:
+            self._cores[key] = Core(json.dumps(trace))
+        return self._cores[key]
+
+    def candidates(self) -> list[_calls.Candidate]:
+        """The regions that a plan at module granularity may have."""
+        if self._candidates is None:
+            self._candidates = _calls.candidates(self.trace("module"), self.core("module").safe_cuts())
+        return self._candidates
+
+    @property
+    def name(self) -> str:
+        return str(self.trace()["name"])
+
+    @property
+    def device(self) -> str:
+        return str(self.trace()["device"])
+
+    def predict(self, plan: Any = None, *, optimizer: str | None = None, granularity: Granularity | None = None) -> dict[str, int]:
+        """The peaks of the step under a plan (or under none), in bytes."""
+        segments = [] if plan is None else plan.segments
+        if plan is not None:
+            granularity = plan.granularity
+        return dict(json.loads(self.core(granularity).predict(json.dumps(segments), optimizer)))
+
+    def to_json(self, granularity: Granularity | None = None) -> str:
+        """The ``trace/1`` document as text."""
+        return json.dumps(self.trace(granularity), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Graph:
+        """Read a ``trace/1`` document. One with module calls is at module granularity."""
+        trace = json.loads(text)
+        if not isinstance(trace, dict) or trace.get("format") != "trace/1":
+            raise ValueError("not a trace/1 document")
+        return cls({"module" if "modules" in trace else "operator": trace})
+
+    def save(self, path: str | Path, granularity: Granularity | None = None) -> None:
+        """Write the ``trace/1`` document, compressed if the name ends in ``.gz``."""
+        data = self.to_json(granularity).encode()
+        Path(path).write_bytes(gzip.compress(data, mtime=0) if str(path).endswith(".gz") else data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Graph:
+        """Read what ``save`` wrote."""
+        data = Path(path).read_bytes()
+        return cls.from_json(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+
+    def __repr__(self) -> str:
+        trace = self.trace()
+        peak = human(self.predict(granularity=None)["peak"])
+        cast = f" under {trace['autocast']}" if trace["autocast"] else ""
+        return f"Graph({trace['name']} on {trace['device']}{cast}: {len(trace['operators'])} operators, peak {peak})"

@@ -1,0 +1,245 @@
+"""Plans: what to recompute, what it will cost, and where the peak will be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Iterable, Sequence
+
+import torch
+from torch import nn
+
+from . import _apply, _calls, _card
+from ._step import Loss
+from ._units import human, parse_budget
+from .capture import capture
+from .errors import RematError
+from .graph import Granularity, Graph
+
+
+class Plan:
+    """A ``plan/1`` document: regions to recompute, with the predicted memory of the step."""
+
+    def __init__(self, document: dict[str, Any], graph: Graph | None = None) -> None:
+        if document.get("format") != "plan/1" or not isinstance(document.get("segments"), list):
+            raise ValueError("not a plan/1 document with segments")
+        self.document = document
+        self.graph = graph
+
+    # ---- what it says
+
+    @property
+    def segments(self) -> list[dict[str, Any]]:
+        return list(self.document["segments"])
+
+    @property
+    def granularity(self) -> Granularity:
+        return "module" if self.document.get("granularity") == "module" else "operator"
+
+    @property
+    def peak(self) -> int:
+        """The predicted peak in bytes."""
+        return int(self.document["predicted"]["peak"])
+
+    @property
+    def plain_peak(self) -> int:
+        """The predicted peak without a plan."""
+        return int(self.document["without"]["peak"])
+
+    @property
+    def overhead(self) -> float:
+        """Time spent on recomputation, as a share of forward and backward."""
+        return float(self.document.get("recompute", {}).get("overhead", 0.0))
+
+    @property
+    def optimal(self) -> bool:
+        """Is it proven that no plan of its class is better?"""
+        return self.document.get("status") == "optimal"
+
+    @property
+    def lower_bound(self) -> int | None:
+        """Proven: no plan of its class has a smaller peak (``budget=None``) or takes less time."""
+        if self.optimal and self.document.get("objective") != "min-time":
+            return self.peak
+        bound = self.document.get("lower_bound")
+        return None if bound is None else int(bound)
+
+    # ---- documents
+
+    def to_json(self) -> str:
+        return json.dumps(self.document, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes, graph: Graph | None = None) -> Plan:
+        return cls(json.loads(text), graph)
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(self.to_json())
+
+    @classmethod
+    def load(cls, path: str | Path, graph: Graph | None = None) -> Plan:
+        return cls.from_json(Path(path).read_bytes(), graph)
+
+    @classmethod
+    def by_hand(cls, graph: Graph, regions: Iterable[str | Sequence[str]] | Iterable[dict[str, Any]], *,
+                granularity: Granularity = "module", optimizer: str | None = None) -> Plan:
+        """A plan of your own, with its prediction.
+
+        At module granularity ``regions`` are module paths, or sequences of siblings that form one region each; at operator
+        granularity they are segments (``{"start": 0, "end": 40}``).
+        """
+        if granularity == "module":
+            by_modules = {c.modules: c for c in graph.candidates()}
+            segments = []
+            for region in regions:
+                modules = (region,) if isinstance(region, str) else tuple(region)
+                if modules not in by_modules:
+                    raise ValueError(f"{' + '.join(map(str, modules))} cannot be one region: a region is a module that is called once, "
+                                     "or siblings called one after the other, where only the next one reads what one returns")
+                segments.append(_segment(by_modules[modules]))
+        else:
+            segments = [dict(s) for s in regions]  # type: ignore[arg-type]
+        core = graph.core(granularity)
+        document = {"format": "plan/1", "graph": graph.name, "algorithm": "by-hand", "status": "feasible",
+                    "granularity": granularity, "segments": sorted(segments, key=lambda s: s["start"]),
+                    "predicted": json.loads(core.predict(json.dumps(segments), optimizer)),
+                    "without": json.loads(core.predict("[]", optimizer))}
+        return cls(document, graph)
+
+    # ---- use
+
+    def apply(self, model: nn.Module, graph: Graph | None = None) -> nn.Module:
+        """Make the model run by this plan; returns the same model. ``remat.remove`` undoes it.
+
+        At module granularity the planned modules' forwards run inside ``torch.utils.checkpoint``; parameters, state-dict keys
+        and hooks stay as they are. At operator granularity the model runs its exported graph.
+        """
+        return _apply.apply(model, self.granularity, self.segments, graph or self.graph)
+
+    def explain(self) -> str:
+        """What the plan does, region by region."""
+        lines = [repr(self)]
+        peaks, without = self.document["predicted"], self.document["without"]
+        for key, label in (("peak_forward", "forward"), ("peak_backward", "backward"), ("peak_optimizer", "optimizer"),
+                           ("after_forward", "held after forward")):
+            if peaks.get(key):
+                lines.append(f"  {label:<18} {human(peaks[key]):>12}   without the plan {human(without[key]):>12}")
+        lines += _explain(self.segments, 1)
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        proof = "optimal" if self.optimal else "feasible"
+        return (f"Plan({self.document.get('graph', '')}: peak {human(self.peak)} instead of {human(self.plain_peak)}, "
+                f"{len(self.segments)} {self.granularity} region{'s' * (len(self.segments) != 1)}, "
+                f"{self.overhead:+.1%} time, {proof})")
+
+    def _repr_svg_(self) -> str:
+        return _card.svg(self)
+
+
+def _explain(segments: list[dict[str, Any]], depth: int) -> list[str]:
+    lines = []
+    for s in segments:
+        modules = s.get("modules")
+        what = f"{s['start']}..{s['end']}" if not modules else modules[0] if len(modules) == 1 else f"{modules[0]} to {modules[-1]}"
+        kept = f", keeps {len(s['keep'])} operators" if s.get("keep") else ", keeps " + ", ".join(s["save"]) if s.get("save") else ""
+        lines.append(f"{'  ' * depth}recompute {what} ({s['end'] - s['start']} operators{kept})")
+        lines += _explain(s.get("inner") or [], depth + 1)
+    return lines
+
+
+def _segment(candidate: _calls.Candidate) -> dict[str, Any]:
+    return {"start": candidate.start, "end": candidate.end, "modules": list(candidate.modules),
+            "results": list(candidate.results)}
+
+
+def _named(segments: list[dict[str, Any]], by_range: dict[tuple[int, int], _calls.Candidate], trace: dict[str, Any]) -> list[dict[str, Any]]:
+    """Say which modules the planned ranges are, and which of their kernels are kept."""
+    out = []
+    for s in segments:
+        kept = _kept(trace, s) if s.get("keep") else {}
+        out.append({**s, **_segment(by_range[s["start"], s["end"]]), **({"kept": kept} if kept else {}),
+                    **({"inner": _named(s["inner"], by_range, trace)} if s.get("inner") else {})})
+    return out
+
+
+def _kept(trace: dict[str, Any], segment: dict[str, Any]) -> dict[str, list[int]]:
+    """The kernels of kept operators by name and by how many of that name ran before them in the region."""
+    counts: dict[str, int] = {}
+    kept: dict[str, list[int]] = {}
+    for i in range(segment["start"], segment["end"]):
+        for kernel in trace["operators"][i]["kernels"]:
+            number = counts.get(kernel["op"], 0)
+            counts[kernel["op"]] = number + 1
+            if i in segment["keep"]:
+                kept.setdefault(kernel["op"], []).append(number)
+    return kept
+
+
+def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss | None, device: Any, autocast: Any,
+           granularity: Granularity) -> Graph:
+    if isinstance(graph_or_model, Graph):
+        if args or kwargs or loss is not None:
+            raise TypeError("args, kwargs and loss belong to a model: this is a captured graph")
+        return graph_or_model
+    return capture(graph_or_model, args, kwargs, loss, device=device, autocast=autocast, granularity=granularity)
+
+
+def _options(graph: Graph, granularity: Granularity, nesting: int,
+             **options: Any) -> tuple[str, dict[tuple[int, int], _calls.Candidate]]:
+    if nesting != 1:
+        raise RematError("the planner makes flat regions only so far: nesting must be 1 (Plan.by_hand takes nested ones)")
+    by_range: dict[tuple[int, int], _calls.Candidate] = {}
+    if granularity == "module":
+        by_range = {(c.start, c.end): c for c in graph.candidates()}
+        options["regions"] = sorted(by_range)
+    return json.dumps(options), by_range
+
+
+def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
+         loss: Loss | None = None, *, budget: str | int | float | None = None, granularity: Granularity = "module",
+         nesting: int = 1, selective: bool = False, optimizer: str | None = None, device: torch.device | str | None = None,
+         autocast: torch.dtype | str | None = None) -> Plan:
+    """Find the best plan for a step.
+
+    ``budget`` is a number of bytes, a text (``"8GiB"``), or a fraction of the plain peak (``0.8``): the plan then recomputes
+    as little as possible within it. Without a budget it reaches the least peak that can be reached. ``granularity`` says
+    what a region is made of, ``nesting`` how deep regions may lie in each other, ``selective`` whether regions may keep some
+    of their results, ``optimizer`` what to count for the optimizer's step.
+    """
+    graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
+    core = graph.core(granularity)
+    plain = json.loads(core.predict("[]", optimizer))["peak"]
+    text, by_range = _options(graph, granularity, nesting, budget=parse_budget(budget, plain), selective=selective,
+                              optimizer=optimizer)
+    document = json.loads(core.plan(text))
+    return _finished(document, graph, granularity, by_range)
+
+
+def _finished(document: dict[str, Any], graph: Graph, granularity: Granularity, by_range: Any) -> Plan:
+    document["granularity"] = granularity
+    if granularity == "module":
+        document["segments"] = _named(document["segments"], by_range, graph.trace("module"))
+    return Plan(document, graph)
+
+
+def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
+             loss: Loss | None = None, *, granularity: Granularity = "module", nesting: int = 1, selective: bool = False,
+             optimizer: str | None = None, device: torch.device | str | None = None,
+             autocast: torch.dtype | str | None = None) -> list[Plan]:
+    """All best trade-offs between peak and recomputation, from the plain step down to the least peak."""
+    graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
+    text, by_range = _options(graph, granularity, nesting, selective=selective, optimizer=optimizer)
+    return [_finished(d, graph, granularity, by_range) for d in json.loads(graph.core(granularity).frontier(text))]
+
+
+def predict(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
+            loss: Loss | None = None, *, plan: Plan | None = None, optimizer: str | None = None,
+            granularity: Granularity | None = None, device: torch.device | str | None = None,
+            autocast: torch.dtype | str | None = None) -> dict[str, int]:
+    """The peaks of a step under a plan, or without one, in bytes."""
+    granularity = plan.granularity if plan is not None else granularity or "module"
+    graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
+    if granularity not in graph.granularities and plan is None:
+        granularity = None  # a graph that was read from a file has one
+    return graph.predict(plan, optimizer=optimizer, granularity=granularity)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import functools
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import remat  # noqa: E402
+from networks import CASES, Case  # noqa: E402
+
+torch.set_num_threads(2)
+
+
+@functools.cache
+def _captured(name: str) -> tuple[Case, remat.Graph]:
+    case = CASES[name]()
+    return case, remat.capture(case.model(), case.args, case.kwargs, case.loss, autocast=case.autocast)
+
+
+@pytest.fixture(params=list(CASES))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def captured():
+    """A case and its captured graph, by name; each is captured once."""
+    return _captured
+
+
+def module_plans(graph: remat.Graph, count: int) -> list[remat.Plan]:
+    """Plans of disjoint regions, drawn at random: few large ones first, many small ones last."""
+    pool = sorted(graph.candidates(), key=lambda c: (c.start, -c.end))
+    plans = []
+    for seed in range(count):
+        draw, regions, at = random.Random(seed), [], 0
+        for candidate in pool:
+            if candidate.start >= at and draw.random() < (seed + 1) / (count + 1):
+                regions.append(candidate.modules)
+                at = candidate.end
+        plans.append(remat.Plan.by_hand(graph, regions))
+    return plans
+
+
+MATRICES = ["mm.default", "addmm.default", "bmm.default", "convolution.default"]
+
+
+def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
+    """Flat, nested and selective plans over the exported graph, with regions of about equal length."""
+    cuts = graph.core("operator").safe_cuts()
+    end = len(graph.trace("operator")["operators"]) - 1
+
+    def split(start: int, stop: int, parts: int) -> list[dict]:
+        marks = [min(cuts, key=lambda c: abs(c - (start + (stop - start) * i / parts))) for i in range(parts + 1)]
+        return [{"start": a, "end": b} for a, b in zip(marks, marks[1:]) if start <= a < b <= stop]
+
+    nested = split(0, end, 3)
+    for segment in nested:
+        segment["inner"] = split(segment["start"], segment["end"], 3)
+    # In-place activations change what a convolution made, which then cannot be kept.
+    inplace = any(o["op"] in ("relu_.default", "hardswish_.default") for o in graph.trace("operator")["operators"])
+    selective = [{**s, "save": ["mm.default", "bmm.default"] if inplace else MATRICES} for s in split(0, end, 4)]
+    shapes = [split(0, end, 2), split(0, end, 4), split(0, end, 9), nested, selective]
+    return [remat.Plan.by_hand(graph, s, granularity="operator") for s in shapes[:count]]
