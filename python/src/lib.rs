@@ -173,7 +173,8 @@ impl Graph {
             let _ = sender.send(answer);
         });
         loop {
-            let heard = py.detach(|| receiver.lock().map_or(Err(RecvTimeoutError::Disconnected), |r| r.recv_timeout(HEARTBEAT)));
+            let heard = py
+                .detach(|| receiver.lock().map_or(Err(RecvTimeoutError::Disconnected), |r| r.recv_timeout(HEARTBEAT)));
             match heard {
                 Ok(answer) => return answer.map_err(|refusal| refusal.into_python(py)),
                 Err(RecvTimeoutError::Timeout) => py.check_signals()?,
