@@ -165,9 +165,12 @@ impl<'p, 'g> Planner<'p, 'g> {
     fn too_small(&self, budget: u64, options: &Options<'_>) -> Error {
         let (states, floor) = self.optimizer(options);
         let prepared = self.prepare(self.known_peak(options), options);
+        let least = (prepared.rest[0] + states).max(floor);
+        // Where the decomposition is not exact, the predictor's word counts.
+        let found = if self.profile.is_exact { None } else { self.least_peak(options).ok() };
         Error::BudgetTooSmall {
             budget,
-            minimum: (prepared.rest[0] + states).max(floor),
+            minimum: found.map_or(least, |found| found.peak),
             is_proven: self.profile.is_exact && prepared.is_complete,
         }
     }

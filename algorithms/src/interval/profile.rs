@@ -65,7 +65,7 @@ pub(super) struct Profile<'p, 'g> {
     /// Live bytes before the first node: what the root of the backward pass finds, largest over its kernels.
     pub root: u64,
     /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order, an operator
-    /// saves what no node needs, or autocast caches casts.
+    /// saves what no node needs, autocast caches casts, or the model computes the loss itself.
     pub is_exact: bool,
 }
 
@@ -96,7 +96,9 @@ impl<'p, 'g> Profile<'p, 'g> {
             always,
             root: 0,
             // Cached casts are alive in the whole forward pass, held or not: counted twice where a plain operator saves one.
-            is_exact: !program.is_cached_cast.contains(&true),
+            // A loss that the model computes itself could lie in a region.
+            is_exact: !program.is_cached_cast.contains(&true)
+                && program.held_by_caller.iter().all(|&s| graph.producer(s) == Some(graph.loss())),
         };
         p.reads_and_saves(costs);
         p.forward();
