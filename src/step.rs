@@ -3,15 +3,15 @@
 use remat_algorithms::algorithm::Decision;
 use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{self, Resolution};
-use remat_algorithms::plan::Objective;
 use remat_algorithms::plan::assemble::{self, Provenance};
+use remat_algorithms::plan::{Objective, Status};
 use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
 use remat_algorithms::{Algorithm, Plan, Problem, Regions, Request};
 use remat_graphs::{ChainOfGraph, Graph};
 
 use crate::chains;
 use crate::modules;
-use crate::options::{Error, Options};
+use crate::options::{Error, Options, RegionRules};
 
 /// A training step with its predictor and times.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl<'g> Step<'g> {
         candidates
     }
 
-    /// Plans by an algorithm; without one by [`Algorithm::Interval`], whose plans no other beats.
+    /// Plans by an algorithm; without one by [`Algorithm::Interval`], whose proven plans no other beats.
     ///
     /// # Errors
     /// [`Error`], if the algorithm cannot plan the graph, or not within the budget.
@@ -64,10 +64,27 @@ impl<'g> Step<'g> {
     /// # Complexity
     /// That of the algorithm, and O(kernels run) for the prediction.
     pub fn plan(&self, algorithm: Option<Algorithm>) -> Result<Plan, Error> {
-        match algorithm.unwrap_or(Algorithm::Interval) {
-            Algorithm::Interval => self.interval(),
-            algorithm => self.plan_by(algorithm),
+        match algorithm {
+            None => self.best(),
+            Some(Algorithm::Interval) => self.interval(),
+            Some(algorithm) => self.plan_by(algorithm),
         }
+    }
+
+    /// The exact planner's plan; where it is not proven, any other's that has a lower peak.
+    fn best(&self) -> Result<Plan, Error> {
+        let mut best = self.interval()?;
+        let is_free = self.options.budget.is_none() && self.options.regions == RegionRules::default();
+        if best.status == Status::Feasible && is_free {
+            let peak = |plan: &Plan| plan.predicted.map_or(u64::MAX, |p| p.peak);
+            for algorithm in chains::candidates(ChainOfGraph::of(self.graph()).chain.layers.len()) {
+                let plan = self.plan_by(algorithm)?;
+                if peak(&plan) < peak(&best) {
+                    best = plan;
+                }
+            }
+        }
+        Ok(best)
     }
 
     /// Peak of the step without checkpointing, optimizer included, in bytes.
