@@ -4,6 +4,7 @@
 //! (see [`replay`]). [`Predictor::peaks`] gives the peaks alone and is what planners call.
 
 mod alive;
+mod columns;
 mod element;
 mod factors;
 mod optimizer;
@@ -13,6 +14,7 @@ mod replay;
 mod timeline;
 
 pub use alive::{Alive, AliveAtPeak, OfModule, OfOperator, PeakOf, alive_at_peak};
+pub use columns::Column;
 pub use element::{ElementType, UnknownElementType};
 pub use factors::{FactorError, FactorOptions, FactorTable, Factors};
 pub use optimizer::{Optimizer, UnknownOptimizer};
