@@ -1,6 +1,7 @@
 //! Documents from the command line: graphs, plans and devices.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use remat::Plan;
@@ -8,6 +9,7 @@ use remat::algorithms::checker::CheckError;
 use remat::graphs::{CostModel, Document, LoadError, Source, read};
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// What an argument names: `-`, a step of the zoo, or a path, which need not be valid Unicode.
 pub(crate) fn source(argument: &OsStr) -> Source {
@@ -30,6 +32,8 @@ pub(crate) fn refuse_two_stdin<'a>(sources: impl IntoIterator<Item = &'a Source>
 
 /// Loads a graph or a chain.
 pub(crate) fn document(source: &Source) -> Result<Document, Failure> {
+    let is_typed = *source == Source::Stdin && io::stdin().is_terminal();
+    let _progress = (!is_typed).then(|| Progress::new(format!("reading {}", source.label())));
     read::load(source).map_err(|e| Failure::loading(&e, "GRAPH"))
 }
 

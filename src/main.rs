@@ -3,9 +3,13 @@
 mod args;
 mod commands;
 mod failure;
+mod glyphs;
 mod input;
 mod output;
+mod progress;
 mod table;
+mod terminal;
+mod timeline;
 
 use std::process::ExitCode;
 

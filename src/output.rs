@@ -47,6 +47,13 @@ pub(crate) fn data(text: &str) -> Result<(), Failure> {
     written.map_err(|e| Failure::writing("standard output", &e))
 }
 
+/// Writes text with styles to standard output; they are left out where nobody would see them.
+pub(crate) fn styled(text: &str) -> Result<(), Failure> {
+    let mut stdout = anstream::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    written.map_err(|e| Failure::writing("standard output", &e))
+}
+
 /// A value as indented JSON, with a newline at the end.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Failure::wrong(e.to_string()))?;
@@ -58,6 +65,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
 pub(crate) fn note(text: &str) {
     // There is nowhere to report that standard error is closed.
     let _ = writeln!(anstream::stderr().lock(), "{}", printable(text));
+}
+
+/// Shows lines of text with styles to a person who watches.
+pub(crate) fn show(text: &str) {
+    let _ = anstream::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Says why the command failed; the exit code says how.

@@ -2,16 +2,21 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use crate::glyphs::Glyphs;
 use crate::output::printable;
+use crate::terminal::Canvas;
 
 /// A rule under the header and nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+fn style() -> TableStyle {
+    let rule = Glyphs::new(Canvas::stdout().is_unicode).base;
+    TableStyle::new().header_separator(LineStyle::none().fill(rule).junction(rule))
+}
 
 /// A table whose columns are aligned by a letter each: `l` to the left, `r` to the right.
 pub(crate) fn new(header: &[&str], alignment: &str) -> Table {
     let mut table = Table::new();
     // Lines stay whole at any width; terminals wrap them.
-    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(style()).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
     for (i, letter) in alignment.chars().enumerate() {
         if let Some(column) = table.column_mut(i) {

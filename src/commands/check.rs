@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::{self, Format};
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::{input, output, table};
 
 /// What to verify.
@@ -69,6 +70,7 @@ enum Replayed {
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let document = input::document(&settings.graph)?;
     let plan = input::plan(&settings.plan)?;
+    let progress = Progress::new(format!("verifying {}", settings.plan.label()));
     let (name, checked) = match &document {
         Document::Graph(graph) => (graph.name(), checker::check_plan(graph, &plan).map(|v| replayed(&v))),
         Document::Chain(chain) => {
@@ -77,6 +79,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
             (chain.name.as_str(), checked.map(|peak| Replayed::Chain { peak, checkpoints }))
         }
     };
+    drop(progress);
     match checked {
         Ok(replayed) => accepted(settings, name, replayed),
         Err(error @ (CheckError::WrongKind(_) | CheckError::Format(_))) => {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::args::{self, Format};
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::{input, output, table};
 
 /// What to compare.
@@ -82,7 +83,14 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
 fn of_graph(graph: &Graph, settings: &Settings) -> Result<Comparison, remat::Error> {
     let step = Step::new(graph, &settings.options);
     let algorithms = if settings.algorithms.is_empty() { step.candidates() } else { settings.algorithms.clone() };
-    let plans = algorithms.into_iter().map(|a| step.plan(Some(a))).collect::<Result<Vec<_>, _>>()?;
+    let (progress, all) = (Progress::new(""), algorithms.len() as u64);
+    let plan = |(i, algorithm): (u64, Algorithm)| {
+        progress.doing(format!("{}: {algorithm}", graph.name()));
+        progress.at(i, all);
+        step.plan(Some(algorithm))
+    };
+    let plans = (0..).zip(algorithms).map(plan).collect::<Result<Vec<_>, _>>()?;
+    drop(progress);
     let without = plans.iter().find_map(|p| p.without).map_or(0, |p| p.peak);
     let rows = plans.iter().map(|plan| row(plan, without)).collect();
     Ok(Comparison::Graph { graph: graph.name().into(), without, rows })

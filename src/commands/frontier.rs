@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use remat::algorithms::plan::Status;
 use remat::bytes::{Budget, human};
 use remat::graphs::{Document, Source};
@@ -12,6 +11,7 @@ use serde::Serialize;
 use super::rules;
 use crate::args::{self, Listed};
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::{input, output, table};
 
 /// What to list.
@@ -75,12 +75,9 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let step = Step::new(&graph, &settings.options);
     let without = step.without();
     let resolution = settings.resolution.map_or(Resolution::Exact, |r| Resolution::Step(r.resolve(without)));
-    let bar = progress();
-    let plans = step.frontier(resolution, &mut |done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
+    let progress = Progress::new(format!("planning {label}"));
+    let plans = step.frontier(resolution, &mut |done, all| progress.at(done, all));
+    drop(progress);
     let plans = plans.map_err(|e| rules::failure(&label, &e))?;
     let points = Points { graph: graph.name().into(), without, points: plans.into_iter().map(Point::of).collect() };
     match settings.format {
@@ -88,15 +85,6 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Listed::Csv => output::data(&csv(&points)),
         Listed::Table => output::data(&text(&points)),
     }
-}
-
-/// A bar on standard error, if somebody watches it.
-fn progress() -> ProgressBar {
-    if !output::is_watched() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {percent}% {eta}");
-    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn text(points: &Points) -> String {

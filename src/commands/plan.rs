@@ -1,10 +1,12 @@
 //! `remat plan`: a plan/1 document.
 
+use remat::algorithms::Regions;
 use remat::algorithms::algorithm::ParseAlgorithmError;
 use remat::algorithms::interval::Error::BudgetTooSmall;
+use remat::algorithms::predict::Predictor;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
-use remat::{Algorithm, Graph, Options, Plan, Segment};
+use remat::{Algorithm, Graph, Optimizer, Options, Plan, Segment};
 use serde::Serialize;
 
 use super::rules;
@@ -12,6 +14,9 @@ use super::rules;
 use crate::args::{self, Format};
 use crate::failure::Failure;
 use crate::output::Destination;
+use crate::progress::Progress;
+use crate::terminal::Canvas;
+use crate::timeline::Picture;
 use crate::{input, output, table};
 
 /// What to plan, and where the plan goes.
@@ -59,9 +64,14 @@ fn algorithm(name: &str) -> Result<Option<Algorithm>, Failure> {
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let label = settings.graph.label();
     let failed = |e: remat::Error| Failure::wrong(format!("{label}: {e}"));
-    let plan = match input::document(&settings.graph)? {
-        Document::Graph(graph) => match remat::plan(&graph, &settings.options) {
-            Err(error) => return refused(settings, &graph, &error),
+    let document = input::document(&settings.graph)?;
+    let progress = Progress::new(format!("planning {label}"));
+    let plan = match &document {
+        Document::Graph(graph) => match remat::plan(graph, &settings.options) {
+            Err(error) => {
+                drop(progress);
+                return refused(settings, graph, &error);
+            }
             Ok(plan) => plan,
         },
         Document::Chain(chain) => {
@@ -73,21 +83,39 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
                 return Err(Failure::wrong(format!("{label} is a chain; a chain has no parameters to optimize"))
                     .hint("leave --optimizer out"));
             }
-            remat::plan_chain(&chain, &settings.options).map_err(failed)?
+            remat::plan_chain(chain, &settings.options).map_err(failed)?
         }
     };
-    let document = output::json(&plan)?;
-    if let Destination::File(path) = &settings.destination {
-        settings.destination.write(&document)?;
-        if settings.format.is_none() && output::is_watched() {
-            output::note(&format!("wrote {}: {}", path.display(), summary(&plan)));
-        }
+    drop(progress);
+    let picture = picture(&document, &plan, settings.options.optimizer);
+    let text = output::json(&plan)?;
+    if let Destination::File(_) = settings.destination {
+        settings.destination.write(&text)?;
     }
     match settings.format {
-        Some(Format::Json) => output::data(&document),
-        Some(Format::Table) => output::data(&text(&plan)),
-        None => Ok(()),
+        Some(Format::Table) => return output::styled(&summary(&plan, picture.as_ref())),
+        Some(Format::Json) => output::data(&text)?,
+        None => {}
     }
+    // Whoever looks on, and reads no summary on standard output, sees one beside it.
+    if output::is_watched() {
+        let peak = peak(&plan);
+        match &settings.destination {
+            Destination::File(path) => output::note(&format!("wrote {}: {peak}", path.display())),
+            Destination::Stdout => output::note(&peak),
+        }
+        if let Some(picture) = picture {
+            output::show(&picture.text(Canvas::stderr()));
+        }
+    }
+    Ok(())
+}
+
+/// The memory of the step under the plan; a chain has no kernels to draw.
+fn picture<'g>(document: &'g Document, plan: &Plan, optimizer: Option<Optimizer>) -> Option<Picture<'g>> {
+    let (Document::Graph(graph), Some(segments)) = (document, &plan.segments) else { return None };
+    let regions = Regions::resolve(graph, segments).ok()?;
+    Some(Picture::new(&Predictor::new(graph), &regions, optimizer, plan.budget))
 }
 
 /// No plan: programs get the least peak as a document, people as a message.
@@ -108,13 +136,13 @@ fn refused(settings: &Settings, graph: &Graph, error: &remat::Error) -> Result<(
     Err(rules::failure(&settings.graph.label(), error))
 }
 
-fn summary(plan: &Plan) -> String {
+fn peak(plan: &Plan) -> String {
     let peak = |p: Option<remat::Peaks>| p.map_or(0, |p| p.peak);
     let (with, without) = (peak(plan.predicted), peak(plan.without));
     format!("peak {} instead of {} ({})", human(with), human(without), table::percent(with, without))
 }
 
-fn text(plan: &Plan) -> String {
+fn summary(plan: &Plan, picture: Option<&Picture<'_>>) -> String {
     let mut pairs = vec![
         ("graph", plan.graph.clone()),
         ("algorithm", plan.algorithm.clone()),
@@ -145,6 +173,10 @@ fn text(plan: &Plan) -> String {
         pairs.push(("checkpoints", list(checkpoints)));
     }
     let mut out = table::pairs(pairs);
+    if let Some(picture) = picture {
+        out.push('\n');
+        out.push_str(&picture.text(Canvas::stdout()));
+    }
     if let Some(segments) = plan.segments.as_ref().filter(|s| !s.is_empty()) {
         let mut t = table::new(&["region", "operators", "first", "last"], "lrll");
         regions(&mut t, segments, 0);

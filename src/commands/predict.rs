@@ -13,6 +13,8 @@ use serde::Serialize;
 
 use crate::args::{self, Format};
 use crate::failure::Failure;
+use crate::terminal::Canvas;
+use crate::timeline::Picture;
 use crate::{input, output, table};
 
 /// What to predict.
@@ -80,7 +82,12 @@ fn of_graph(settings: &Settings, graph: &Graph, plan: Option<&Plan>) -> Result<(
         .map_err(|e| Failure::wrong(format!("{}: {e}", settings.graph.label())))?;
     match settings.format {
         Format::Json => output::data(&output::json(&Prediction { peaks, alive_at_peak: alive, factors })?),
-        Format::Table => output::data(&[text(&peaks), factor_table(&factors), largest(alive.as_ref())].join("\n")),
+        Format::Table => {
+            let budget = plan.and_then(|p| p.budget);
+            let picture = Picture::new(&predictor, &regions, settings.optimizer, budget);
+            let picture = picture.text(Canvas::stdout());
+            output::styled(&[text(&peaks), picture, factor_table(&factors), largest(alive.as_ref())].join("\n"))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::args::Format;
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::{output, table};
 
 #[derive(Serialize)]
@@ -20,7 +21,11 @@ struct Row {
 }
 
 pub(crate) fn run(format: Format) -> Result<(), Failure> {
-    let rows = zoo::entries().iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let (progress, all) = (Progress::new("replaying the steps"), zoo::entries().len() as u64);
+    let entries = (0..).zip(zoo::entries());
+    let rows =
+        entries.inspect(|(i, _)| progress.at(*i, all)).map(|(_, entry)| row(entry)).collect::<Result<Vec<_>, _>>()?;
+    drop(progress);
     match format {
         Format::Json => output::data(&output::json(&rows)?),
         Format::Table => {

@@ -11,6 +11,9 @@ mod documents;
 mod files;
 mod graphs;
 mod plans;
+#[cfg(target_os = "linux")]
+mod terminal;
+mod timeline;
 mod usage;
 
 use std::fs;
@@ -57,12 +60,22 @@ impl Folder {
 
 /// remat with these arguments, separated by spaces.
 fn remat(arguments: &str) -> Command {
-    Command::new(snapbox::cmd::cargo_bin!("remat")).args(arguments.split_whitespace())
+    let mut command = Command::new(snapbox::cmd::cargo_bin!("remat")).env("LC_ALL", "C.UTF-8");
+    // Nor do those who run the tests choose the colours.
+    for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command = command.env_remove(name);
+    }
+    command.args(arguments.split_whitespace())
 }
 
 /// What a command wrote to standard output.
 fn stdout(assert: &OutputAssert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).expect("text")
+}
+
+/// Text without styles.
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
 }
 
 /// Standard output of a command that succeeds, as JSON.
