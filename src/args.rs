@@ -3,21 +3,33 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use remat::{Algorithm, Optimizer};
 
-/// Plans activation checkpointing: which parts of a training step to recompute, with the peak predicted to the byte.
+use crate::algorithms;
+
+/// Headings of options that several commands have.
+const REGIONS: &str = "Regions (exact planner)";
+/// See [`REGIONS`].
+const SEARCH: &str = "Search (exact planner)";
+/// See [`REGIONS`].
+const ASSUMED: &str = "Assumptions";
+
+/// Plan activation checkpointing: what to recompute, and the peak, to the byte
 #[derive(Debug, Parser)]
 #[command(
     name = "remat",
     version,
-    max_term_width = 100,
+    max_term_width = 80,
     propagate_version = true,
-    after_help = "GRAPH is a trace/1 or chain/1 document, plain or gzip: a path, - for standard input, or the name of a \
-                  built-in step (see `remat zoo`).\n\n\
-                  Exit codes: 0 done; 1 a proven no (a plan that is refused, a budget below the least peak); 2 wrong usage or bad input.\n\n\
+    after_help = "GRAPH is a recorded training step (trace/1) or a list of layers (chain/1), plain or gzip: a path, \
+                  - for standard input, or the name of a built-in step. `remat help COMMAND` has the options of a \
+                  command and examples.\n\n\
+                  Exit codes: 0 done; 1 a proven no (the plan is refused, no plan fits the budget); 2 wrong usage or \
+                  bad input.\n\n\
                   Examples:\n  \
-                  remat compare resnet50-b32 unet-b8\n  \
+                  remat zoo                            # the built-in steps\n  \
+                  remat compare resnet50-b32 unet-b8   # what each algorithm makes of them\n  \
                   remat plan gpt2-b8-s512 --budget 4GiB -o plan.json\n  \
                   remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach\n  \
                   remat check gpt2-b8-s512 plan.json"
@@ -52,9 +64,15 @@ pub(crate) enum Format {
 /// Times of kernels.
 #[derive(Debug, Args)]
 pub(crate) struct Device {
-    /// Device whose peak rates give kernels their time where the trace has none: a name such as h200, h100, a100 or
+    /// Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or
     /// rtx4090, or a JSON file
-    #[arg(long, value_name = "NAME|FILE", default_value = remat::graphs::cost::DEFAULT_DEVICE)]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = remat::graphs::cost::DEFAULT_DEVICE,
+        value_hint = ValueHint::FilePath,
+        help_heading = ASSUMED
+    )]
     pub device: OsString,
 }
 
@@ -62,22 +80,22 @@ pub(crate) struct Device {
 #[derive(Debug, Args)]
 pub(crate) struct Exact {
     /// Let regions keep the results of kernels that take long per byte, such as matrix products
-    #[arg(long)]
+    #[arg(long, help_heading = REGIONS)]
     pub selective: bool,
     /// What a region is made of: any operators, or whole module calls and runs of sibling calls
-    #[arg(long, value_enum, default_value = "operator")]
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "operator", help_heading = REGIONS)]
     pub granularity: Granularity,
-    /// Only recompute within modules whose path matches; * matches dots, too; may be given several times
-    #[arg(long, value_name = "GLOB")]
+    /// Recompute only within modules whose path matches, such as 'layer[34]*'; * matches dots, too; repeatable
+    #[arg(long, value_name = "GLOB", help_heading = REGIONS)]
     pub only: Vec<String>,
-    /// Never recompute modules whose path matches; may be given several times
-    #[arg(long, value_name = "GLOB")]
+    /// Never recompute modules whose path matches; repeatable
+    #[arg(long, value_name = "GLOB", help_heading = REGIONS)]
     pub never: Vec<String>,
-    /// Seconds after which the search for least recomputation stops; the plan is then feasible, with a lower bound
-    #[arg(long, value_name = "SECONDS")]
+    /// Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound
+    #[arg(long, value_name = "SECONDS", help_heading = SEARCH)]
     pub time_limit: Option<u64>,
-    /// Most labels that this search keeps, 24 bytes each; beyond, the plan is feasible, with a lower bound
-    #[arg(long, value_name = "N")]
+    /// Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound
+    #[arg(long, value_name = "N", help_heading = SEARCH)]
     pub max_labels: Option<u64>,
 }
 
@@ -93,119 +111,125 @@ pub(crate) enum Granularity {
 /// Plan which operators of a step to recompute
 ///
 /// Writes a plan/1 document: the regions to checkpoint, the peaks predicted with and without them, and what is
-/// recomputed.
+/// recomputed. On a terminal, the memory of the step is drawn beside it, on standard error.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    remat plan resnet50-b32\n  \
-    remat plan gpt2-b8-s512 --algorithm linear --format table\n  \
-    remat plan my-step.trace.json.gz -o plan.json\n  \
-    zcat my-step.trace.json.gz | remat plan - | remat check my-step.trace.json.gz -")]
+    remat plan resnet50-b32 -o plan.json   # the least peak\n  \
+    remat plan resnet50-b32 --budget 60%   # the least recomputation within it\n  \
+    remat plan gpt2-b8-s512 --budget 4GiB --optimizer adamw-foreach\n  \
+    remat plan unet-b8 --granularity module --never 'head*' --format table\n  \
+    zcat step.trace.json.gz | remat plan - | remat check step.trace.json.gz -")]
 pub(crate) struct Plan {
     /// Training step or chain to plan: a path, - or a built-in step
-    #[arg(value_name = "GRAPH")]
+    #[arg(value_name = "GRAPH", value_hint = ValueHint::FilePath)]
     pub graph: OsString,
-    /// Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, or auto
-    ///
-    /// auto is interval for a training graph, linear for a chain.
-    #[arg(long, short, value_name = "NAME", default_value = "auto")]
-    pub algorithm: String,
-    /// Bound on the peak: bytes, 8GiB, 8GB, or 80% of the peak without checkpointing; then the plan recomputes as
-    /// little as the bound allows. Without it, the plan has the least peak
+    /// Planning algorithm
+    #[arg(long, short, value_name = "NAME", default_value = algorithms::AUTO, value_parser = algorithms::or_auto())]
+    pub algorithm: algorithms::Choice,
+    /// Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as
+    /// little as it allows. Without a bound, the plan has the least peak
     #[arg(long, short, value_name = "SIZE", allow_hyphen_values = true)]
     pub budget: Option<String>,
     #[command(flatten)]
     pub exact: Exact,
-    /// Optimizer whose states and temporaries count towards peaks
-    #[arg(long, value_name = "NAME", value_parser = optimizers())]
+    /// Optimizer whose states and temporaries count towards the peak
+    #[arg(long, value_name = "NAME", value_parser = optimizers(), help_heading = ASSUMED)]
     pub optimizer: Option<Optimizer>,
     #[command(flatten)]
     pub device: Device,
-    /// File for the plan, written whole or not at all; - is standard output
-    #[arg(long, short, value_name = "FILE")]
+    /// Write the plan to a file, whole or not at all; - is standard output
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Form of what is printed: the plan itself (json) or a summary (table). A file named by --output always gets the
-    /// plan [default: json, or nothing where --output names a file]
+    /// Print the plan itself (json) or a summary (table); a file named by --output gets the plan in any case [default:
+    /// json; nothing where --output names a file]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 }
 
 /// Predict the peak memory of a step, to the byte
+///
+/// Replays the step allocation by allocation. Shows the peak of each phase, memory over the step, which modules hold
+/// what at the peak, and the largest tensors among it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    remat predict resnet50-b32\n  \
-    remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach --depth 2\n  \
-    remat predict gpt2-b8-s512 --format json")]
+    remat predict resnet50-b32 --depth 2\n  \
+    remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach\n  \
+    remat predict gpt2-b8-s512 --format json | jq .peak")]
 pub(crate) struct Predict {
     /// Training step or chain: a path, - or a built-in step
-    #[arg(value_name = "GRAPH")]
+    #[arg(value_name = "GRAPH", value_hint = ValueHint::FilePath)]
     pub graph: OsString,
-    /// Plan to follow, a plan/1 document; without it, nothing is recomputed
-    #[arg(long, short, value_name = "FILE")]
+    /// Plan to follow: a path or -; without it, nothing is recomputed
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plan: Option<OsString>,
-    /// Optimizer whose states and temporaries count towards peaks
-    #[arg(long, value_name = "NAME", value_parser = optimizers())]
+    /// Optimizer whose states and temporaries count towards the peak
+    #[arg(long, value_name = "NAME", value_parser = optimizers(), help_heading = ASSUMED)]
     pub optimizer: Option<Optimizer>,
-    /// How many components of module paths the factor table tells apart
+    /// How many components of module paths the table of modules tells apart
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub depth: u32,
-    /// Element type in which gradients of parameters are kept, such as float32; that of the trace by default
-    #[arg(long, value_name = "TYPE")]
+    /// Element type of the gradients of parameters, such as float32 [default: that of the trace]
+    #[arg(long, value_name = "TYPE", help_heading = ASSUMED)]
     pub gradient_dtype: Option<String>,
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
 
 /// Compare what all algorithms make of one or more steps
+///
+/// For each: the peak, its share of the peak without checkpointing, the time that goes into recomputation as a share of
+/// the step's, and how long planning took.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     remat compare resnet50-b32 unet-b8 gpt2-b8-s512\n  \
-    remat compare my-step.trace.json.gz --algorithm sqrt --algorithm uniform-8 --algorithm linear-x")]
+    remat compare step.trace.json.gz -a sqrt -a uniform-8 -a interval\n  \
+    remat compare unet-b8 --device a100 --format json")]
 pub(crate) struct Compare {
     /// Training steps or chains: paths, - or built-in steps
-    #[arg(value_name = "GRAPH", required = true)]
+    #[arg(value_name = "GRAPH", required = true, value_hint = ValueHint::FilePath)]
     pub graphs: Vec<OsString>,
-    /// Algorithms to compare; may be given several times [default: all]
-    #[arg(long, short, value_name = "NAME", value_parser = str::parse::<Algorithm>)]
+    /// Algorithm to compare; repeatable [default: all]
+    #[arg(long, short, value_name = "NAME", value_parser = algorithms::any())]
     pub algorithm: Vec<Algorithm>,
-    /// Optimizer whose states and temporaries count towards peaks
-    #[arg(long, value_name = "NAME", value_parser = optimizers())]
+    /// Optimizer whose states and temporaries count towards the peak
+    #[arg(long, value_name = "NAME", value_parser = optimizers(), help_heading = ASSUMED)]
     pub optimizer: Option<Optimizer>,
     #[command(flatten)]
     pub device: Device,
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
 
-/// Show every plan worth having between no recomputation and the least peak
+/// Show all plans worth having, from no recomputation to the least peak
 ///
 /// For every budget on a grid there is a point that takes the least recomputation within it; no point is beaten in both
 /// peak and recomputation.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     remat frontier resnet50-b32\n  \
-    remat frontier unet-b8 --resolution 1% --format csv\n  \
+    remat frontier unet-b8 --resolution 1% --format csv > frontier.csv\n  \
     remat frontier alexnet-b128 --exact")]
 pub(crate) struct Frontier {
     /// Training step: a path, - or a built-in step
-    #[arg(value_name = "GRAPH")]
+    #[arg(value_name = "GRAPH", value_hint = ValueHint::FilePath)]
     pub graph: OsString,
-    /// Distance of budgets: bytes, 64MiB, or a share of the peak without checkpointing
+    /// Distance of budgets: 64MiB, bytes, or a share of the peak without a plan
     #[arg(long, value_name = "SIZE", default_value = "0.5%", allow_hyphen_values = true)]
     pub resolution: String,
-    /// Every single point, whatever its distance
+    /// Show every point, however close to the next
     #[arg(long, conflicts_with = "resolution")]
     pub exact: bool,
-    /// Optimizer whose states and temporaries count towards peaks
-    #[arg(long, value_name = "NAME", value_parser = optimizers())]
+    /// Optimizer whose states and temporaries count towards the peak
+    #[arg(long, value_name = "NAME", value_parser = optimizers(), help_heading = ASSUMED)]
     pub optimizer: Option<Optimizer>,
     #[command(flatten)]
     pub rules: Exact,
     #[command(flatten)]
     pub device: Device,
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Listed,
 }
 
@@ -225,41 +249,44 @@ pub(crate) enum Listed {
 /// Replays the step under the plan symbolically: every tensor read is alive, every saved tensor is there when its
 /// backward needs it, nothing that is mutated runs twice, and all numbers of the plan are right.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 says that the plan is refused.\n\n\
+#[command(after_help = "Exit codes: 0 the plan is valid; 1 it is refused; 2 wrong usage or bad input.\n\n\
     Examples:\n  \
     remat check resnet50-b32 plan.json\n  \
     remat plan unet-b8 | remat check unet-b8 -")]
 pub(crate) struct Check {
     /// Training step or chain: a path, - or a built-in step
-    #[arg(value_name = "GRAPH")]
+    #[arg(value_name = "GRAPH", value_hint = ValueHint::FilePath)]
     pub graph: OsString,
     /// Plan to verify, a plan/1 document: a path or -
-    #[arg(value_name = "PLAN")]
+    #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
     pub plan: OsString,
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
 
 /// Show what a step or a chain is made of
+///
+/// Operators, kernels, the cuts at which regions may begin and end, storages by kind, work and time, modules; or the
+/// graph as a drawing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     remat inspect resnet50-b32 --depth 2\n  \
     remat inspect unet-b8 --format dot | dot -Tsvg -o unet.svg")]
 pub(crate) struct Inspect {
     /// Training step or chain: a path, - or a built-in step
-    #[arg(value_name = "GRAPH")]
+    #[arg(value_name = "GRAPH", value_hint = ValueHint::FilePath)]
     pub graph: OsString,
-    /// Depth of modules in the table and of clusters in the drawing
+    /// Depth of modules in the table, or of clusters in the drawing
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub depth: u32,
-    /// Draw the backward pass, too (dot only)
+    /// Draw the backward pass, too (with --format dot)
     #[arg(long)]
     pub backward: bool,
     #[command(flatten)]
     pub device: Device,
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Drawn,
 }
 
@@ -275,26 +302,37 @@ pub(crate) enum Drawn {
 }
 
 /// List the built-in training steps
+///
+/// Steps of real networks, recorded in PyTorch. Their names stand for a GRAPH in every command.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    remat zoo\n  \
+    remat zoo --format json | jq -r '.[].name'")]
 pub(crate) struct Zoo {
-    /// Form of what is printed
-    #[arg(long, value_enum, default_value = "table")]
+    /// What to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
 }
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  remat completions bash > ~/.local/share/bash-completion/completions/remat")]
+#[command(after_help = "Examples:\n  \
+    remat completions bash > ~/.local/share/bash-completion/completions/remat\n  \
+    remat completions zsh > \"${fpath[1]}/_remat\"\n  \
+    remat completions fish > ~/.config/fish/completions/remat.fish")]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell that is to read it
+    #[arg(value_name = "SHELL")]
     pub shell: clap_complete::Shell,
 }
 
 /// Print the manual page of remat, or of one of its commands
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  remat man plan | man -l -")]
+#[command(after_help = "Examples:\n  \
+    remat man plan | man -l -\n  \
+    remat man > ~/.local/share/man/man1/remat.1")]
 pub(crate) struct Man {
-    /// The command
+    /// Command whose page to print; without it, remat's own
     pub command: Option<String>,
 }
 

@@ -1,5 +1,6 @@
 //! The command line of remat: see `remat help`, and [`args`] for what it accepts.
 
+mod algorithms;
 mod args;
 mod commands;
 mod failure;

@@ -1,7 +1,6 @@
 //! `remat plan`: a plan/1 document.
 
 use remat::algorithms::Regions;
-use remat::algorithms::algorithm::ParseAlgorithmError;
 use remat::algorithms::interval::Error::BudgetTooSmall;
 use remat::algorithms::predict::Predictor;
 use remat::bytes::human;
@@ -36,7 +35,7 @@ impl Settings {
             (_, format) => format,
         };
         let mut options = Options {
-            algorithm: algorithm(&args.algorithm)?,
+            algorithm: args.algorithm.0,
             optimizer: args.optimizer,
             costs: input::device(&args.device.device)?,
             budget: args.budget.as_deref().map(|text| rules::budget("--budget", text)).transpose()?,
@@ -48,17 +47,6 @@ impl Settings {
         }
         Ok(Self { graph: input::source(&args.graph), options, destination, format })
     }
-}
-
-/// The algorithm of that name; `auto` leaves the choice open.
-fn algorithm(name: &str) -> Result<Option<Algorithm>, Failure> {
-    if name == "auto" {
-        return Ok(None);
-    }
-    name.parse().map(Some).map_err(|e: ParseAlgorithmError| match e {
-        ParseAlgorithmError::Unknown(_) => Failure::wrong(format!("--algorithm: {e}, auto")),
-        _ => Failure::wrong(format!("--algorithm: {e}")),
-    })
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {

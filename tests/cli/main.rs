@@ -9,6 +9,7 @@
 mod answers;
 mod documents;
 mod files;
+mod generated;
 mod graphs;
 mod plans;
 #[cfg(target_os = "linux")]

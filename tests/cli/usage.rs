@@ -12,8 +12,7 @@ fn no_command_shows_help_as_an_error() {
 #[test]
 fn help_is_data() {
     remat("--help").assert().success().stderr_eq("").stdout_eq(str![[r#"
-Plans activation checkpointing: which parts of a training step to recompute, with the peak predicted
-to the byte
+Plan activation checkpointing: what to recompute, and the peak, to the byte
 
 Usage: remat <COMMAND>
 
@@ -21,7 +20,8 @@ Commands:
   plan         Plan which operators of a step to recompute
   predict      Predict the peak memory of a step, to the byte
   compare      Compare what all algorithms make of one or more steps
-  frontier     Show every plan worth having between no recomputation and the least peak
+  frontier     Show all plans worth having, from no recomputation to the least
+               peak
   check        Verify a plan independently of planners and predictor
   inspect      Show what a step or a chain is made of
   zoo          List the built-in training steps
@@ -33,14 +33,16 @@ Options:
   -h, --help     Print help
   -V, --version  Print version
 
-GRAPH is a trace/1 or chain/1 document, plain or gzip: a path, - for standard input, or the name of
-a built-in step (see `remat zoo`).
+GRAPH is a recorded training step (trace/1) or a list of layers (chain/1), plain
+or gzip: a path, - for standard input, or the name of a built-in step. `remat
+help COMMAND` has the options of a command and examples.
 
-Exit codes: 0 done; 1 a proven no (a plan that is refused, a budget below the least peak); 2 wrong
-usage or bad input.
+Exit codes: 0 done; 1 a proven no (the plan is refused, no plan fits the
+budget); 2 wrong usage or bad input.
 
 Examples:
-  remat compare resnet50-b32 unet-b8
+  remat zoo                            # the built-in steps
+  remat compare resnet50-b32 unet-b8   # what each algorithm makes of them
   remat plan gpt2-b8-s512 --budget 4GiB -o plan.json
   remat predict gpt2-b8-s512 --plan plan.json --optimizer adamw-foreach
   remat check gpt2-b8-s512 plan.json
@@ -53,8 +55,9 @@ fn plan_help() {
     remat("plan --help").assert().success().stderr_eq("").stdout_eq(str![[r#"
 Plan which operators of a step to recompute
 
-Writes a plan/1 document: the regions to checkpoint, the peaks predicted with and without them, and
-what is recomputed.
+Writes a plan/1 document: the regions to checkpoint, the peaks predicted with
+and without them, and what is recomputed. On a terminal, the memory of the step
+is drawn beside it, on standard error.
 
 Usage: remat plan [OPTIONS] <GRAPH>
 
@@ -64,62 +67,40 @@ Arguments:
 
 Options:
   -a, --algorithm <NAME>
-          Planning algorithm: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval,
-          or auto
-          
-          auto is interval for a training graph, linear for a chain.
+          Planning algorithm
+
+          Possible values:
+          - auto:      interval for a training step, linear for a chain
+          - none:      keeps everything, recomputes nothing (baseline)
+          - every:     recomputes every layer on its own (baseline)
+          - sqrt:      about sqrt(n) regions of equally many layers (baseline)
+          - uniform-K: K regions of equally many layers (baseline)
+          - chen:      conservative peak of a chain: all checkpoints and the
+            largest region (heuristic: greedy by a threshold, best of about 130)
+          - cubic:     conservative peak of a chain: all checkpoints and the
+            largest region (optimal on chains)
+          - linear:    traced peak of a chain: checkpoints up to the current
+            region, the region, a gradient pair (optimal on chains)
+          - linear-x:  traced peak of a chain, exact for each step of a region's
+            backward pass (optimal on chains)
+          - interval:  peak of the graph as the allocator sees it; least
+            recomputation, within a budget too (optimal over all sets of regions
+            between safe cuts)
           
           [default: auto]
 
   -b, --budget <SIZE>
-          Bound on the peak: bytes, 8GiB, 8GB, or 80% of the peak without checkpointing; then the
-          plan recomputes as little as the bound allows. Without it, the plan has the least peak
-
-      --selective
-          Let regions keep the results of kernels that take long per byte, such as matrix products
-
-      --granularity <GRANULARITY>
-          What a region is made of: any operators, or whole module calls and runs of sibling calls
-
-          Possible values:
-          - operator: Any operators between two safe cuts
-          - module:   Whole module calls, or runs of consecutive calls of siblings
-          
-          [default: operator]
-
-      --only <GLOB>
-          Only recompute within modules whose path matches; * matches dots, too; may be given
-          several times
-
-      --never <GLOB>
-          Never recompute modules whose path matches; may be given several times
-
-      --time-limit <SECONDS>
-          Seconds after which the search for least recomputation stops; the plan is then feasible,
-          with a lower bound
-
-      --max-labels <N>
-          Most labels that this search keeps, 24 bytes each; beyond, the plan is feasible, with a
-          lower bound
-
-      --optimizer <NAME>
-          Optimizer whose states and temporaries count towards peaks
-          
-          [possible values: sgd, sgd-momentum, adam, adam-foreach, adam-fused, adamw, adamw-foreach,
-          adamw-fused]
-
-      --device <NAME|FILE>
-          Device whose peak rates give kernels their time where the trace has none: a name such as
-          h200, h100, a100 or rtx4090, or a JSON file
-          
-          [default: h100]
+          Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of
+          the peak without a plan): recompute as little as it allows. Without a
+          bound, the plan has the least peak
 
   -o, --output <FILE>
-          File for the plan, written whole or not at all; - is standard output
+          Write the plan to a file, whole or not at all; - is standard output
 
       --format <FORMAT>
-          Form of what is printed: the plan itself (json) or a summary (table). A file named by
-          --output always gets the plan [default: json, or nothing where --output names a file]
+          Print the plan itself (json) or a summary (table); a file named by
+          --output gets the plan in any case [default: json; nothing where
+          --output names a file]
 
           Possible values:
           - table: For people; sizes in binary units
@@ -131,11 +112,57 @@ Options:
   -V, --version
           Print version
 
+Regions (exact planner):
+      --selective
+          Let regions keep the results of kernels that take long per byte, such
+          as matrix products
+
+      --granularity <WHAT>
+          What a region is made of: any operators, or whole module calls and
+          runs of sibling calls
+
+          Possible values:
+          - operator: Any operators between two safe cuts
+          - module:   Whole module calls, or runs of consecutive calls of
+            siblings
+          
+          [default: operator]
+
+      --only <GLOB>
+          Recompute only within modules whose path matches, such as
+          'layer[34]*'; * matches dots, too; repeatable
+
+      --never <GLOB>
+          Never recompute modules whose path matches; repeatable
+
+Search (exact planner):
+      --time-limit <SECONDS>
+          Stop the search for least recomputation after so long; the plan is
+          then feasible, with a lower bound
+
+      --max-labels <N>
+          Stop it at so many labels, 24 bytes each; the plan is then feasible,
+          with a lower bound
+
+Assumptions:
+      --optimizer <NAME>
+          Optimizer whose states and temporaries count towards the peak
+          
+          [possible values: sgd, sgd-momentum, adam, adam-foreach, adam-fused,
+          adamw, adamw-foreach, adamw-fused]
+
+      --device <NAME|FILE>
+          Device whose peak rates give a time to kernels that the trace has none
+          for: a name such as h200, h100, a100 or rtx4090, or a JSON file
+          
+          [default: h100]
+
 Examples:
-  remat plan resnet50-b32
-  remat plan gpt2-b8-s512 --algorithm linear --format table
-  remat plan my-step.trace.json.gz -o plan.json
-  zcat my-step.trace.json.gz | remat plan - | remat check my-step.trace.json.gz -
+  remat plan resnet50-b32 -o plan.json   # the least peak
+  remat plan resnet50-b32 --budget 60%   # the least recomputation within it
+  remat plan gpt2-b8-s512 --budget 4GiB --optimizer adamw-foreach
+  remat plan unet-b8 --granularity module --never 'head*' --format table
+  zcat step.trace.json.gz | remat plan - | remat check step.trace.json.gz -
 
 "#]]);
 }
@@ -178,7 +205,10 @@ For more information, try '--help'.
 #[test]
 fn an_unknown_algorithm_is_refused_with_all_names() {
     remat("plan unet-b8 --algorithm best").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
-error: --algorithm: there is no algorithm "best"; there are none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, auto
+error: invalid value 'best' for '--algorithm <NAME>'
+  [possible values: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, auto]
+
+For more information, try '--help'.
 
 "#]]);
 }
@@ -270,7 +300,7 @@ hint: add --format dot
 fn manual_pages_are_for_commands() {
     remat("man plam").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: there is no command "plam"
-hint: commands are plan, predict, compare, frontier, check, inspect, zoo, completions, man, help
+hint: commands are plan, predict, compare, frontier, check, inspect, zoo, completions, man
 
 "#]]);
 }

@@ -1,0 +1,167 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[remat] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'remat'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'remat'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand plan 'Plan which operators of a step to recompute'
+            cand predict 'Predict the peak memory of a step, to the byte'
+            cand compare 'Compare what all algorithms make of one or more steps'
+            cand frontier 'Show all plans worth having, from no recomputation to the least peak'
+            cand check 'Verify a plan independently of planners and predictor'
+            cand inspect 'Show what a step or a chain is made of'
+            cand zoo 'List the built-in training steps'
+            cand completions 'Print a completion script for a shell'
+            cand man 'Print the manual page of remat, or of one of its commands'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'remat;plan'= {
+            cand -a 'Planning algorithm'
+            cand --algorithm 'Planning algorithm'
+            cand -b 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak'
+            cand --budget 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak'
+            cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
+            cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
+            cand --never 'Never recompute modules whose path matches; repeatable'
+            cand --time-limit 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound'
+            cand --max-labels 'Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound'
+            cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --device 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file'
+            cand -o 'Write the plan to a file, whole or not at all; - is standard output'
+            cand --output 'Write the plan to a file, whole or not at all; - is standard output'
+            cand --format 'Print the plan itself (json) or a summary (table); a file named by --output gets the plan in any case [default: json; nothing where --output names a file]'
+            cand --selective 'Let regions keep the results of kernels that take long per byte, such as matrix products'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;predict'= {
+            cand -p 'Plan to follow: a path or -; without it, nothing is recomputed'
+            cand --plan 'Plan to follow: a path or -; without it, nothing is recomputed'
+            cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --depth 'How many components of module paths the table of modules tells apart'
+            cand --gradient-dtype 'Element type of the gradients of parameters, such as float32 [default: that of the trace]'
+            cand --format 'What to print'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;compare'= {
+            cand -a 'Algorithm to compare; repeatable [default: all]'
+            cand --algorithm 'Algorithm to compare; repeatable [default: all]'
+            cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --device 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file'
+            cand --format 'What to print'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;frontier'= {
+            cand --resolution 'Distance of budgets: 64MiB, bytes, or a share of the peak without a plan'
+            cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
+            cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
+            cand --never 'Never recompute modules whose path matches; repeatable'
+            cand --time-limit 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound'
+            cand --max-labels 'Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound'
+            cand --device 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file'
+            cand --format 'What to print'
+            cand --exact 'Show every point, however close to the next'
+            cand --selective 'Let regions keep the results of kernels that take long per byte, such as matrix products'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;check'= {
+            cand --format 'What to print'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;inspect'= {
+            cand --depth 'Depth of modules in the table, or of clusters in the drawing'
+            cand --device 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file'
+            cand --format 'What to print'
+            cand --backward 'Draw the backward pass, too (with --format dot)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;zoo'= {
+            cand --format 'What to print'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;completions'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;man'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'remat;help'= {
+            cand plan 'Plan which operators of a step to recompute'
+            cand predict 'Predict the peak memory of a step, to the byte'
+            cand compare 'Compare what all algorithms make of one or more steps'
+            cand frontier 'Show all plans worth having, from no recomputation to the least peak'
+            cand check 'Verify a plan independently of planners and predictor'
+            cand inspect 'Show what a step or a chain is made of'
+            cand zoo 'List the built-in training steps'
+            cand completions 'Print a completion script for a shell'
+            cand man 'Print the manual page of remat, or of one of its commands'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'remat;help;plan'= {
+        }
+        &'remat;help;predict'= {
+        }
+        &'remat;help;compare'= {
+        }
+        &'remat;help;frontier'= {
+        }
+        &'remat;help;check'= {
+        }
+        &'remat;help;inspect'= {
+        }
+        &'remat;help;zoo'= {
+        }
+        &'remat;help;completions'= {
+        }
+        &'remat;help;man'= {
+        }
+        &'remat;help;help'= {
+        }
+    ]
+    $completions[$command]
+}
