@@ -185,13 +185,17 @@ impl Graph {
 }
 
 #[pymethods]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the methods alone are not general enough over lifetimes"
+)]
 impl Graph {
     /// Reads and checks a `trace/1` document.
     #[new]
     fn new(py: Python<'_>, trace: &str) -> PyResult<Self> {
         match py.detach(|| read::parse(trace.as_bytes(), "trace")).map_err(value_error)? {
             Document::Graph(graph) => Ok(Self { graph: Arc::new(*graph) }),
-            _ => Err(PyValueError::new_err("a chain/1 document is no training step")),
+            Document::Chain(_) => Err(PyValueError::new_err("a chain/1 document is no training step")),
         }
     }
 

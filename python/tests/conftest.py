@@ -13,7 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 import remat  # noqa: E402
 from networks import CASES, Case  # noqa: E402
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the networks are small, and the workers are as many as the cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of one network go to one worker: it captures the network once."""
+    for item in items:
+        network = getattr(item, "callspec", None) and item.callspec.params.get("name")
+        if network:
+            item.add_marker(pytest.mark.xdist_group(network))
 
 
 @functools.cache

@@ -47,18 +47,19 @@ def language(build: Callable[[], nn.Module], **kw: Any) -> Case:
 
 
 class UNet(nn.Module):
-    """Two levels, batch norm, in-place activations, skip connections."""
+    """Ronneberger et al. 2015 with padding: batch norm, in-place activations, skip connections."""
 
-    def __init__(self, width: int = 8) -> None:
+    def __init__(self, width: int = 8, levels: int = 3) -> None:
         super().__init__()
+        widths = [width << level for level in range(levels)]
 
         def block(i: int, o: int) -> nn.Module:
             return nn.Sequential(nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True),
                                  nn.Conv2d(o, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU(inplace=True))
 
-        self.down = nn.ModuleList([block(3, width), block(width, 2 * width), block(2 * width, 4 * width)])
-        self.up = nn.ModuleList([nn.ConvTranspose2d(4 * width, 2 * width, 2, 2), nn.ConvTranspose2d(2 * width, width, 2, 2)])
-        self.join = nn.ModuleList([block(4 * width, 2 * width), block(2 * width, width)])
+        self.down = nn.ModuleList(block(i, o) for i, o in zip([3, *widths], widths))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, 2) for w in reversed(widths[:-1]))
+        self.join = nn.ModuleList(block(2 * w, w) for w in reversed(widths[:-1]))
         self.head = nn.Conv2d(width, 2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -73,13 +74,17 @@ class UNet(nn.Module):
 
 
 class LoRA(nn.Module):
-    def __init__(self, base: nn.Linear, rank: int = 4) -> None:
+    """A frozen linear layer and its trained low-rank update."""
+
+    def __init__(self, base: nn.Linear, rank: int = 4, scale: float = 2.0) -> None:
         super().__init__()
-        self.base = base.requires_grad_(False)
-        self.a, self.b = nn.Linear(base.in_features, rank, bias=False), nn.Linear(rank, base.out_features, bias=False)
+        self.base, self.scale = base.requires_grad_(False), scale
+        dtype = base.weight.dtype
+        self.a = nn.Linear(base.in_features, rank, bias=False, dtype=dtype)
+        self.b = nn.Linear(rank, base.out_features, bias=False, dtype=dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.base(x) + self.b(self.a(x))
+        return self.base(x) + self.b(self.a(x)) * self.scale
 
 
 class LoRAEncoder(nn.Module):
@@ -102,14 +107,11 @@ class LoRAEncoder(nn.Module):
 class Multimodal(nn.Module):
     """A frozen vision tower, a trained projector, a trained language model."""
 
-    def __init__(self) -> None:
+    def __init__(self, vision: transformers.CLIPVisionConfig, text: transformers.LlamaConfig) -> None:
         super().__init__()
-        vision = transformers.CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-                                               image_size=32, patch_size=16)
-        text = transformers.LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-                                        num_key_value_heads=4, vocab_size=96, use_cache=False)
         self.vision = transformers.CLIPVisionModel(vision).requires_grad_(False)
-        self.projector = nn.Sequential(nn.Linear(32, 32), nn.GELU(), nn.Linear(32, 32))
+        self.projector = nn.Sequential(nn.Linear(vision.hidden_size, text.hidden_size), nn.GELU(),
+                                       nn.Linear(text.hidden_size, text.hidden_size))
         self.language = transformers.LlamaForCausalLM(text)
 
     def forward(self, pixels: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -152,7 +154,11 @@ def _lora() -> Case:
 
 def _multimodal() -> Case:
     ids, (pixels, _) = tokens(), images(size=32)
-    return Case(Multimodal, (pixels, ids), loss=lambda out: F.cross_entropy(out.reshape(-1, 96), ids.reshape(-1)))
+    vision = transformers.CLIPVisionConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                                           image_size=32, patch_size=16)
+    text = transformers.LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
+                                    num_key_value_heads=4, vocab_size=96, use_cache=False)
+    return Case(lambda: Multimodal(vision, text), (pixels, ids), loss=lambda out: F.cross_entropy(out.reshape(-1, 96), ids.reshape(-1)))
 
 
 def _unet() -> Case:

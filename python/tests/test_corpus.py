@@ -1,0 +1,47 @@
+"""Capture of the models behind the zoo: the very step that the zoo recorded, with the peaks that PyTorch reached under many plans."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpus import STEPS
+
+import remat
+
+ROOT = Path(__file__).resolve().parents[2]
+ZOO, MEASURED = ROOT / "graphs" / "zoo", ROOT / "algorithms" / "tests" / "data"
+PEAKS = ("static", "peak", "peak_forward", "peak_backward", "after_forward", "after_backward")
+
+
+def test_all_of_them():
+    assert sorted(STEPS) == sorted(p.name.removesuffix(".trace.json.gz") for p in ZOO.glob("*.trace.json.gz"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_capture_agrees(step):
+    case = STEPS[step]()
+    graph = remat.capture(case.model(), case.args, case.kwargs, case.loss, device="cuda", autocast=case.autocast, granularity="operator")
+    recorded = json.loads(gzip.decompress((ZOO / f"{step}.trace.json.gz").read_bytes()))
+    assert essence(graph.trace("operator")) == essence(recorded)
+
+    entries = json.loads((MEASURED / f"{step}.measured.json").read_text())["measured"]
+    assert len(entries) >= 18
+    core = graph.core("operator")
+    for entry in entries:
+        peaks = json.loads(core.predict(json.dumps(entry["segments"]), entry.get("optimizer")))
+        assert {k: peaks[k] for k in PEAKS} == {k: entry[k] for k in PEAKS}, (entry["plan"], entry.get("optimizer"))
+
+
+def essence(trace: dict[str, Any]) -> dict[str, Any]:
+    """What a trace says of storages and kernels: all but the names that its model gave to modules.
+
+    Two fields differ by choice: dropout that drops nothing is not random here, and the engine's sums in place say what they change.
+    """
+    storages = [{k: v for k, v in s.items() if k != "name"} for s in trace["storages"]]
+    operators = [{k: v for k, v in o.items() if k in ("op", "kernels", "saves")} for o in trace["operators"]]
+    backward = [{k: v for k, v in kernel.items() if k != "mutates"} for kernel in trace["backward"]]
+    return {"storages": storages, "operators": operators, "backward": backward, "autocast": trace["autocast"]}
