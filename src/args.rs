@@ -77,7 +77,7 @@ pub(crate) struct Device {
 }
 
 /// What the exact planner may do.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Exact {
     /// Let regions keep the results of kernels that take long per byte, such as matrix products
     #[arg(long, help_heading = REGIONS)]

@@ -35,7 +35,7 @@ pub enum Budget {
 #[non_exhaustive]
 pub enum ParseBytesError {
     /// No number at the start.
-    #[error("expected bytes such as 8589934592, 8GiB or 8GB")]
+    #[error("expected a size such as 8GiB, 8GB or 8589934592 (bytes), or a share such as 80%")]
     NoNumber,
     /// Less than nothing.
     #[error("a size in bytes cannot be negative")]

@@ -51,10 +51,13 @@ impl Failure {
         }
     }
 
-    /// What is wrong with a document that was read as `wanted`, GRAPH or PLAN.
+    /// What is wrong with a document that was read as `wanted`: GRAPH, PLAN or DEVICE.
     pub(crate) fn loading(error: &LoadError, wanted: &str) -> Self {
         let failure = Self::wrong(error.to_string());
         match error {
+            LoadError::Io { name, .. } if name.is_empty() => {
+                Self::wrong(format!("{wanted} is empty")).hint("name a path, or - for standard input")
+            }
             LoadError::Io { source: io, .. } if io.kind() == io::ErrorKind::NotFound => {
                 failure.hint(format!("{wanted} is a path, or - for standard input"))
             }
@@ -64,6 +67,7 @@ impl Failure {
             LoadError::Unknown { name, .. } if wanted == "PLAN" => {
                 Self::wrong(format!("there is no file {name}")).hint("PLAN is a path, or - for standard input")
             }
+            LoadError::Unknown { name, .. } if wanted == "DEVICE" => Self::wrong(format!("there is no file {name}")),
             LoadError::Unknown { nearest, .. } if nearest.is_empty() => {
                 failure.hint("`remat zoo` lists the built-in steps; a path has a folder or an extension")
             }

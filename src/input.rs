@@ -46,14 +46,15 @@ pub(crate) fn plan(source: &Source) -> Result<Plan, Failure> {
 
 /// A built-in device, or one described in a file.
 pub(crate) fn device(argument: &OsString) -> Result<CostModel, Failure> {
+    let load = |path: &Path| CostModel::load(path).map_err(|e| Failure::loading(&e, "DEVICE"));
     let named = match argument.to_str() {
         Some(name) => CostModel::device(name),
-        None => return CostModel::load(argument).map_err(|e| Failure::wrong(e.to_string())),
+        None => return load(Path::new(argument)),
     };
     named.or_else(|unknown| {
         let path = Path::new(argument);
         if path.exists() || path.components().count() > 1 || path.extension().is_some() {
-            CostModel::load(path).map_err(|e| Failure::wrong(e.to_string()))
+            load(path)
         } else {
             Err(Failure::wrong(unknown.to_string()).hint("or name a JSON file that describes one"))
         }

@@ -96,7 +96,7 @@ pub(crate) fn failure(failure: &Failure) -> ExitCode {
 /// Prints what clap has to say: help and version as data, usage errors as errors.
 pub(crate) fn clap(said: &clap::Error) -> ExitCode {
     match said.print() {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => failure(&Failure::writing("the help", &e)),
         _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
     }
 }
@@ -142,7 +142,7 @@ fn file(path: &Path, text: &str) -> Result<(), Failure> {
     });
     // The kind alone: the rest names the temporary file.
     replaced.map(drop).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => {
+        io::ErrorKind::NotFound if !folder.is_dir() => {
             Failure::wrong(format!("cannot write {}: there is no folder {}", path.display(), folder.display()))
         }
         kind => failed(&kind.into()),

@@ -4,7 +4,10 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 
 use crate::glyphs::Glyphs;
 use crate::output::printable;
-use crate::terminal::Canvas;
+use crate::terminal::{self, Canvas};
+
+/// Longest rule where no terminal says how wide it is.
+const WIDEST_RULE: usize = 100;
 
 /// A rule under the header and nothing else.
 fn style() -> TableStyle {
@@ -36,7 +39,13 @@ pub(crate) fn row(table: &mut Table, cells: impl IntoIterator<Item = String>) {
 
 /// The table as text, without spaces at the ends of lines, with a newline at the end.
 pub(crate) fn text(table: &Table) -> String {
-    let mut text: String = table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".into()]).collect();
+    let rule = Glyphs::new(Canvas::stdout().is_unicode).base;
+    let line = |line: String| match line.trim_end() {
+        // A rule that runs into the next line looks like two.
+        line if line.starts_with(rule) => line.chars().take(terminal::columns().unwrap_or(WIDEST_RULE)).collect(),
+        line => line.to_owned(),
+    };
+    let mut text: String = table.lines().flat_map(|text| [line(text), "\n".into()]).collect();
     if text.is_empty() {
         text.push('\n');
     }
@@ -59,6 +68,11 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     }
     let tenths = (u128::from(part) * 1000 + u128::from(whole) / 2) / u128::from(whole);
     format!("{}.{}%", tenths / 10, tenths % 10)
+}
+
+/// A count of things, in the plural where it is not one.
+pub(crate) fn count(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A count with a decimal unit, such as 12.3 GFLOP.

@@ -37,6 +37,11 @@ impl Canvas {
     }
 }
 
+/// Columns of the terminal that standard output goes to, if it does.
+pub(crate) fn columns() -> Option<usize> {
+    Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
 /// A pipe takes UTF-8 unless the locale says otherwise; a terminal has to be known for it.
 fn is_unicode(is_terminal: bool) -> bool {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());

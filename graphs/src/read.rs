@@ -175,6 +175,7 @@ pub fn load_path(path: impl AsRef<Path>) -> Result<Document, LoadError> {
 pub fn parse(text: &[u8], name: &str) -> Result<Document, LoadError> {
     let invalid = |faults| LoadError::Invalid { name: name.into(), faults };
     let graph = |trace| Ok(Document::Graph(Box::new(Graph::new(trace).map_err(invalid)?)));
+    expect_object(text, name)?;
     // Nearly all documents are well-formed traces, so the format is looked up only where this fails.
     if let Ok(trace) = serde_json::from_slice::<Trace>(text)
         && trace.format == TRACE_FORMAT
@@ -222,6 +223,7 @@ fn format_of(text: &[u8], name: &str) -> Result<Option<String>, LoadError> {
 /// # Errors
 /// [`LoadError::Json`].
 pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError> {
+    expect_object(text, name)?;
     // The plain parser first: tracking paths costs, and nearly all documents are well-formed.
     if let Ok(value) = serde_json::from_slice(text) {
         return Ok(value);
@@ -236,6 +238,16 @@ pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError
     let value = serde_path_to_error::deserialize(&mut de).map_err(|e| error(e.path().to_string(), e.inner()))?;
     de.end().map_err(|e| error(".".into(), &e))?;
     Ok(value)
+}
+
+/// Every document is an object; a list would pass for one whose fields have no names.
+fn expect_object(text: &[u8], name: &str) -> Result<(), LoadError> {
+    let message = match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{') => return Ok(()),
+        Some(_) => "expected a JSON object: the first character must be {",
+        None => "there is nothing in it",
+    };
+    Err(LoadError::Json { name: name.into(), path: "document".into(), line: 1, column: 1, message: message.into() })
 }
 
 /// Text from a document or the command line, short and printable enough for a message.

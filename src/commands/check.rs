@@ -1,5 +1,6 @@
 //! `remat check`: the independent verifier.
 
+use remat::Plan;
 use remat::algorithms::checker::{self, CheckError, Verified};
 use remat::bytes;
 use remat::graphs::{Document, Source};
@@ -81,15 +82,24 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     };
     drop(progress);
     match checked {
-        Ok(replayed) => accepted(settings, name, replayed),
+        Ok(replayed) => accepted(settings, name, &plan, replayed),
         Err(error @ (CheckError::WrongKind(_) | CheckError::Format(_))) => {
             Err(input::wrong_kind(&settings.plan, &error))
         }
-        Err(error) => refused(settings, name, &error),
+        Err(error) => refused(settings, name, &error).map_err(|failure| other_graph(failure, &plan, name)),
     }
 }
 
-fn accepted(settings: &Settings, graph: &str, replayed: Replayed) -> Result<(), Failure> {
+/// A plan that names another graph is often just that.
+pub(crate) fn other_graph(failure: Failure, plan: &Plan, graph: &str) -> Failure {
+    if plan.graph.is_empty() || plan.graph == graph {
+        failure
+    } else {
+        failure.hint(format!("the plan was made of {}, not of {graph}", plan.graph))
+    }
+}
+
+fn accepted(settings: &Settings, graph: &str, plan: &Plan, replayed: Replayed) -> Result<(), Failure> {
     if settings.format == Format::Json {
         let answer = Answer { valid: true, graph, error: None, mismatches: Vec::new(), replayed: Some(replayed) };
         return output::data(&output::json(&answer)?);
@@ -97,13 +107,27 @@ fn accepted(settings: &Settings, graph: &str, replayed: Replayed) -> Result<(), 
     let size = |b: u64| format!("{} ({b} B)", bytes::human(b));
     let found = match replayed {
         Replayed::Graph { static_bytes, peak, peak_forward, peak_backward, regions, operators, flops, .. } => {
-            table::pairs([
+            let mut pairs = vec![
                 ("peak", size(peak)),
                 ("  forward", size(peak_forward)),
                 ("  backward", size(peak_backward)),
                 ("static", size(static_bytes)),
-                ("recomputed", format!("{operators} operators in {regions} regions, {}", table::flops(flops))),
-            ])
+                (
+                    "recomputed",
+                    format!(
+                        "{} in {}, {}",
+                        table::count(operators, "operator"),
+                        table::count(regions, "region"),
+                        table::flops(flops)
+                    ),
+                ),
+            ];
+            // The plan was made for an optimizer, whose states are no part of the graph.
+            let states = plan.predicted.map_or(0, |p| p.static_bytes.saturating_sub(static_bytes));
+            if states > 0 {
+                pairs.push(("optimizer", format!("{} more in the plan's own numbers", size(states))));
+            }
+            table::pairs(pairs)
         }
         Replayed::Chain { peak, checkpoints } => {
             table::pairs([("peak", size(peak)), ("checkpoints", checkpoints.to_string())])

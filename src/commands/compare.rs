@@ -63,12 +63,14 @@ struct ChainRow {
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
-    let mut all = Vec::with_capacity(settings.graphs.len());
-    for source in &settings.graphs {
+    // All are read before the first is planned: a name that is wrong is said at once.
+    let documents = settings.graphs.iter().map(input::document).collect::<Result<Vec<_>, _>>()?;
+    let mut all = Vec::with_capacity(documents.len());
+    for (source, document) in settings.graphs.iter().zip(&documents) {
         let failed = |e: remat::Error| Failure::wrong(format!("{}: {e}", source.label()));
-        all.push(match input::document(source)? {
-            Document::Graph(graph) => of_graph(&graph, settings).map_err(failed)?,
-            Document::Chain(chain) => of_chain(&chain, settings).map_err(failed)?,
+        all.push(match document {
+            Document::Graph(graph) => of_graph(graph, settings).map_err(failed)?,
+            Document::Chain(chain) => of_chain(chain, settings).map_err(failed)?,
         });
     }
     match settings.format {

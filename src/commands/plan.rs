@@ -22,6 +22,8 @@ use crate::{input, output, table};
 pub(crate) struct Settings {
     graph: Source,
     options: Options,
+    /// What `options` have of them, to say which was given.
+    rules: args::Exact,
     destination: Destination,
     /// What is printed; nothing where a file gets the plan and nobody asked for more.
     format: Option<Format>,
@@ -41,11 +43,17 @@ impl Settings {
             budget: args.budget.as_deref().map(|text| rules::budget("--budget", text)).transpose()?,
             ..Options::default()
         };
-        rules::apply(&mut options, args.exact);
-        if options.budget.is_some() && !matches!(options.algorithm, None | Some(Algorithm::Interval)) {
-            return Err(Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out"));
+        if let Some(algorithm) = options.algorithm.filter(|a| *a != Algorithm::Interval) {
+            if options.budget.is_some() {
+                return Err(
+                    Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out")
+                );
+            }
+            rules::refuse_unheeded(&args.exact, &format!("{algorithm} does not heed it"))?;
         }
-        Ok(Self { graph: input::source(&args.graph), options, destination, format })
+        let rules = args.exact.clone();
+        rules::apply(&mut options, args.exact);
+        Ok(Self { graph: input::source(&args.graph), options, rules, destination, format })
     }
 }
 
@@ -71,6 +79,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
                 return Err(Failure::wrong(format!("{label} is a chain; a chain has no parameters to optimize"))
                     .hint("leave --optimizer out"));
             }
+            rules::refuse_unheeded(&settings.rules, &format!("{label} is a chain"))?;
             remat::plan_chain(chain, &settings.options).map_err(failed)?
         }
     };
@@ -154,7 +163,11 @@ fn summary(plan: &Plan, picture: Option<&Picture<'_>>) -> String {
         let flops = table::flops(r.flops);
         pairs.push((
             "recomputed",
-            format!("{} operators, {flops}, {:.1}% of the step's time", r.operators, r.overhead * 100.0),
+            format!(
+                "{}, {flops}, {:.1}% of the step's time",
+                table::count(r.operators, "operator"),
+                r.overhead * 100.0
+            ),
         ));
     }
     if let Some(checkpoints) = &plan.checkpoints {

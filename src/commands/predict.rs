@@ -71,7 +71,14 @@ fn of_graph(settings: &Settings, graph: &Graph, plan: Option<&Plan>) -> Result<(
             }
             _ => failure.hint("`remat inspect` shows the graph"),
         }
+    });
+    let peaks = peaks.map_err(|failure| match plan {
+        Some(plan) => super::check::other_graph(failure, plan, graph.name()),
+        None => failure,
     })?;
+    if settings.optimizer.is_none() && plan.and_then(|p| p.predicted).is_some_and(|p| p.peak_optimizer.is_some()) {
+        output::note(&format!("{label} counts an optimizer; --optimizer NAME counts it here, too"));
+    }
     let predictor = Predictor::new(graph);
     let regions = Regions::resolve(graph, segments).unwrap_or_default();
     let mut scratch = Scratch::default();
@@ -121,10 +128,15 @@ fn factor_table(factors: &FactorTable) -> String {
         [name.to_owned()].into_iter().chain(shown.iter().map(|(_, of)| cell(of(f)))).collect::<Vec<_>>()
     };
     for f in &factors.modules {
-        table::row(&mut t, row(if f.module.is_empty() { "(model)" } else { &f.module }, f));
+        table::row(&mut t, row(module(&f.module), f));
     }
     table::row(&mut t, row("total", &factors.total));
     table::text(&t)
+}
+
+/// The path of a module; the model itself has none.
+fn module(path: &str) -> &str {
+    if path.is_empty() { "(model)" } else { path }
 }
 
 /// The largest storages at the peak.
@@ -134,11 +146,13 @@ fn largest(alive: Option<&AliveAtPeak>) -> String {
     let mut t = table::new(&["alive at the peak", "module", "size"], "llr");
     for s in alive.storages.iter().take(SHOWN) {
         let kind = format!("{:?}", s.kind).to_lowercase();
-        table::row(&mut t, [s.name.clone().unwrap_or(kind), s.module.clone(), human(s.bytes)]);
+        table::row(&mut t, [s.name.clone().unwrap_or(kind), module(&s.module).into(), human(s.bytes)]);
     }
     let rest: u64 = alive.storages.iter().skip(SHOWN).map(|s| s.bytes).sum();
     let more = alive.storages.len().saturating_sub(SHOWN);
-    table::row(&mut t, [format!("{more} more"), String::new(), human(rest)]);
+    if more > 0 {
+        table::row(&mut t, [format!("{more} more"), String::new(), human(rest)]);
+    }
     table::text(&t)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use remat::bytes::Budget;
+use remat::bytes::{Budget, human};
 use remat::{Granularity, Options, RegionRules};
 
 use crate::args;
@@ -20,6 +20,31 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
     options.time_limit = rules.time_limit.map(Duration::from_secs);
 }
 
+/// Refuses what only the exact planner heeds, where another planner would leave it out.
+pub(crate) fn refuse_unheeded(rules: &args::Exact, planner: &str) -> Result<(), Failure> {
+    let given = [
+        ("--selective", rules.selective),
+        ("--granularity", rules.granularity != args::Granularity::Operator),
+        ("--only", !rules.only.is_empty()),
+        ("--never", !rules.never.is_empty()),
+        ("--time-limit", rules.time_limit.is_some()),
+        ("--max-labels", rules.max_labels.is_some()),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::wrong(format!("{flag} is for the interval planner; {planner}"))
+            .hint(format!("leave {flag} out, or plan a training step by interval"))),
+    }
+}
+
+/// Bytes, with a unit beside them where they are many.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => human(bytes),
+        _ => format!("{} ({bytes} bytes)", human(bytes)),
+    }
+}
+
 /// A size or a share of the peak without checkpointing.
 pub(crate) fn budget(flag: &str, text: &str) -> Result<Budget, Failure> {
     let budget: Budget = text.parse().map_err(|e| Failure::wrong(format!("{flag} {text}: {e}")))?;
@@ -33,11 +58,26 @@ pub(crate) fn budget(flag: &str, text: &str) -> Result<Budget, Failure> {
 pub(crate) fn failure(label: &str, error: &remat::Error) -> Failure {
     use remat::algorithms::interval::Error::BudgetTooSmall;
     let failure = format!("{label}: {error}");
-    match error {
-        remat::Error::Budget(BudgetTooSmall { is_proven: true, .. }) => {
-            Failure::no(failure).hint("raise --budget, or allow more with --selective or --granularity operator")
+    match *error {
+        remat::Error::Budget(BudgetTooSmall { budget, minimum, is_proven }) => {
+            let least =
+                if is_proven { "the least possible peak" } else { "the least peak found, which is not proven," };
+            let failure = Failure::no(format!(
+                "{label}: no plan within {}: {least} is {} ({minimum} bytes)",
+                size(budget),
+                human(minimum)
+            ));
+            match budget {
+                // A number that was meant to have a unit.
+                _ if budget < minimum / 1000 => {
+                    failure.hint("a number without a unit is in bytes; 8GiB or 80% is more likely meant")
+                }
+                _ if is_proven => {
+                    failure.hint("raise --budget, or allow more with --selective or --granularity operator")
+                }
+                _ => failure.hint("raise --budget"),
+            }
         }
-        remat::Error::Budget(_) => Failure::no(failure).hint("the minimum is the least peak found; it is not proven"),
         remat::Error::Pattern { .. } | remat::Error::NoModule { .. } => {
             Failure::wrong(failure).hint("`remat inspect GRAPH --depth 3` lists the modules")
         }

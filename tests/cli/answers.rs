@@ -249,7 +249,7 @@ largest layer  2.93 KiB
 fn the_zoo() {
     remat("zoo").assert().success().stderr_eq("").stdout_eq(str![[r#"
 name                       operators       static         peak   about
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+────────────────────────────────────────────────────────────────────────────────────────────────────
 alexnet-b128                      23   233.08 MiB   925.18 MiB   AlexNet (Krizhevsky 2014) at 224x224
 bert-base-b16-s256               324   417.77 MiB     5.45 GiB   BERT base with its masked language model head
 densenet121-b32                  553    30.86 MiB     3.93 GiB   DenseNet-121 (Huang et al. 2017) at 224x224

@@ -48,7 +48,7 @@ hint: name a file in it
 #[test]
 fn nothing_at_all() {
     refused("").stderr_eq(str![[r#"
-error: g.json: document: EOF while parsing a value (line 1 column 0)
+error: g.json: document: there is nothing in it (line 1 column 1)
 
 "#]]);
 }
@@ -56,7 +56,7 @@ error: g.json: document: EOF while parsing a value (line 1 column 0)
 #[test]
 fn no_json() {
     refused("digraph {}").stderr_eq(str![[r#"
-error: g.json: document: expected value (line 1 column 1)
+error: g.json: document: expected a JSON object: the first character must be { (line 1 column 1)
 
 "#]]);
 }
@@ -104,7 +104,7 @@ error: g.json: larger than 128 MiB after decompression; is this a trace?
 fn deep_nesting() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     refused(&deep).stderr_eq(str![[r#"
-error: g.json: [0]: invalid type: sequence, expected a string (line 1 column 1)
+error: g.json: document: expected a JSON object: the first character must be { (line 1 column 1)
 
 "#]]);
     refused(format!(r#"{{"format": "trace/1", "unknown": {deep}}}"#)).stderr_eq(str![[r#"

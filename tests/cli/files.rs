@@ -80,21 +80,52 @@ fn links_stay_links_and_modes_stay_modes() {
 #[test]
 fn a_closed_pipe_is_no_failure() {
     use std::process::{Command, Stdio};
-    let mut child = Command::new(snapbox::cmd::cargo_bin!("remat"))
-        .args(["inspect", "llama-1b-b2-s1024-bf16", "--format", "dot", "--backward"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start");
-    drop(child.stdout.take());
-    let done = child.wait_with_output().expect("wait");
-    assert!(done.status.success(), "{done:?}");
-    assert!(done.stderr.is_empty(), "{done:?}");
+    let commands = [
+        "inspect llama-1b-b2-s1024-bf16 --format dot --backward",
+        "predict unet-b8 --depth 9",
+        "plan unet-b8 --format table",
+        "plan unet-b8",
+        "compare unet-b8 -a sqrt",
+        "zoo",
+        "man",
+        "completions zsh",
+        "help",
+        "--version",
+    ];
+    for command in commands {
+        let mut child = Command::new(snapbox::cmd::cargo_bin!("remat"))
+            .args(command.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("start");
+        drop(child.stdout.take());
+        let done = child.wait_with_output().expect("wait");
+        assert!(done.status.success(), "{command}: {done:?}");
+        assert!(done.stderr.is_empty(), "{command}: {done:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_takes_no_files_is_there() {
+    let done = remat("plan unet-b8 -o /proc/plan.json").assert().code(2).stdout_eq("");
+    assert!(!String::from_utf8_lossy(&done.get_output().stderr).contains("there is no folder"));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_said() {
+    for command in ["plan unet-b8", "zoo", "--help"] {
+        let full = fs::File::options().write(true).open("/dev/full").expect("open");
+        let done = std::process::Command::new(snapbox::cmd::cargo_bin!("remat"))
+            .args(command.split_whitespace())
+            .stdout(full)
+            .output()
+            .expect("run");
+        assert_eq!(done.status.code(), Some(2), "{command}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("No space left on device"), "{command}: {done:?}");
+    }
     remat("plan unet-b8 -o /dev/full").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: cannot write /dev/full: No space left on device (os error 28)
 
