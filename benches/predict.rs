@@ -1,10 +1,11 @@
-//! Prediction on zoo steps: peaks under no plan and under a plan of the sqrt rule.
+//! Prediction on zoo steps: peaks under no plan and under a plan of the sqrt rule, the timeline of the latter and its
+//! columns for a drawing.
 //!
 //! Time grows with the kernels run: those of the step and those that run again. Throughput is in kernels of the step.
 #![allow(missing_docs)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use remat::algorithms::predict::{Predictor, Scratch};
+use remat::algorithms::predict::{Predictor, Scratch, Timeline};
 use remat::algorithms::{Algorithm, Problem, Request};
 use remat::algorithms::{Regions, algorithm::Decision};
 use remat::graphs::zoo;
@@ -25,6 +26,13 @@ fn predict(c: &mut Criterion) {
         });
         group.bench_with_input(BenchmarkId::new("sqrt", name), &regions, |b, r| {
             b.iter(|| predictor.peaks(r, None, &mut scratch));
+        });
+        group.bench_with_input(BenchmarkId::new("timeline", name), &regions, |b, r| {
+            b.iter(|| Timeline::new(&predictor, r, None, &mut scratch));
+        });
+        let timeline = Timeline::new(&predictor, &regions, None, &mut scratch);
+        group.bench_with_input(BenchmarkId::new("columns", name), &timeline, |b, t| {
+            b.iter(|| t.columns(0..t.entries.len(), 80, |_| 1));
         });
         group.bench_with_input(BenchmarkId::new("compile", name), &graph, |b, g| b.iter(|| Predictor::new(g)));
     }

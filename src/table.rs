@@ -17,13 +17,22 @@ fn style() -> TableStyle {
 
 /// A table whose columns are aligned by a letter each: `l` to the left, `r` to the right.
 pub(crate) fn new(header: &[&str], alignment: &str) -> Table {
+    spaced(header, alignment, 2)
+}
+
+/// A table of many columns, closer together.
+pub(crate) fn wide(header: &[&str], alignment: &str) -> Table {
+    spaced(header, alignment, 1)
+}
+
+fn spaced(header: &[&str], alignment: &str, space: u16) -> Table {
     let mut table = Table::new();
     // Lines stay whole at any width; terminals wrap them.
     table.load_style(style()).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().copied());
     for (i, letter) in alignment.chars().enumerate() {
         if let Some(column) = table.column_mut(i) {
-            column.set_padding((0, 2));
+            column.set_padding((0, space));
             if letter == 'r' {
                 column.set_cell_alignment(CellAlignment::Right);
             }

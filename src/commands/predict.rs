@@ -122,7 +122,7 @@ fn factor_table(factors: &FactorTable) -> String {
     ];
     let shown: Vec<Column> = columns.into_iter().filter(|(_, of)| of(&factors.total) > 0).collect();
     let header: Vec<&str> = ["module"].into_iter().chain(shown.iter().map(|c| c.0)).collect();
-    let mut t = table::new(&header, &format!("l{}", "r".repeat(shown.len())));
+    let mut t = table::wide(&header, &format!("l{}", "r".repeat(shown.len())));
     let cell = |bytes: u64| if bytes == 0 { String::new() } else { human(bytes) };
     let row = |name: &str, f: &Factors| {
         [name.to_owned()].into_iter().chain(shown.iter().map(|(_, of)| cell(of(f)))).collect::<Vec<_>>()

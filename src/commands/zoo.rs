@@ -29,7 +29,7 @@ pub(crate) fn run(format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => output::data(&output::json(&rows)?),
         Format::Table => {
-            let mut t = table::new(&["name", "operators", "static", "peak", "about"], "lrrrl");
+            let mut t = table::wide(&["name", "operators", "static", "peak", "about"], "lrrrl");
             for r in rows {
                 let [fixed, peak] = [r.static_bytes, r.peak].map(remat::bytes::human);
                 table::row(&mut t, [r.name.into(), r.operators.to_string(), fixed, peak, r.about.into()]);

@@ -248,29 +248,29 @@ largest layer  2.93 KiB
 #[test]
 fn the_zoo() {
     remat("zoo").assert().success().stderr_eq("").stdout_eq(str![[r#"
-name                       operators       static         peak   about
+name                      operators      static        peak  about
 ────────────────────────────────────────────────────────────────────────────────────────────────────
-alexnet-b128                      23   233.08 MiB   925.18 MiB   AlexNet (Krizhevsky 2014) at 224x224
-bert-base-b16-s256               324   417.77 MiB     5.45 GiB   BERT base with its masked language model head
-densenet121-b32                  553    30.86 MiB     3.93 GiB   DenseNet-121 (Huang et al. 2017) at 224x224
-googlenet-b64                    255    25.40 MiB     2.92 GiB   GoogLeNet (Szegedy et al. 2015) at 224x224, without auxiliary heads
-gpt2-b8-s512                     534   474.70 MiB     6.90 GiB   GPT-2 with 12 layers of width 768
-gpt2-b8-s512-amp                 534   474.70 MiB     6.09 GiB   GPT-2 with 12 layers of width 768 under bfloat16 autocast
-llama-1b-b2-s1024-bf16          1067     2.30 GiB     8.84 GiB   Llama with 16 layers of width 2048, about 1.2 billion parameters, in bfloat16
-llama-lora-b4-s1024-bf16         911     1.25 GiB     6.06 GiB   Llama with 12 frozen layers of width 2048 and rank-16 LoRA on queries and values, in bfloat16
-llava-b4-s256-bf16               717   434.11 MiB     1.46 GiB   frozen CLIP vision tower, trained projector and Llama with 8 layers of width 1024, in bfloat16
-mobilenet_v3_large-b64           234    21.09 MiB     2.68 GiB   MobileNetV3 Large (Howard et al. 2019) at 224x224
-resnet101-b32                    450   170.40 MiB     3.98 GiB   ResNet-101 (He et al. 2016) at 224x224
-resnet18-b64                      90    44.64 MiB     1.38 GiB   ResNet-18 (He et al. 2016) at 224x224
-resnet32-cifar-b512              144     1.85 MiB     1.18 GiB   ResNet-32 for CIFAR-10 (He et al. 2016) at 32x32, without in-place operators
-resnet50-b32                     229    97.73 MiB     2.69 GiB   ResNet-50 (He et al. 2016) at 224x224
-resnet50-b64-amp                 229    97.73 MiB     2.81 GiB   ResNet-50 (He et al. 2016) at 224x224 under bfloat16 autocast
-t5-small-b8-s256                 771   230.81 MiB     2.36 GiB   T5 small, encoder and decoder
-unet-b8                           86   118.48 MiB     2.93 GiB   U-Net (Ronneberger et al. 2015) of depth 4 and base width 64 at 256x256
-vgg16-b32                         41   527.79 MiB     3.20 GiB   VGG-16 (Simonyan and Zisserman 2015) at 224x224
-vgg19_bn-b32                      79   548.14 MiB     5.12 GiB   VGG-19 with batch normalisation at 224x224
-vit_b_16-b32                     431   330.23 MiB     4.13 GiB   Vision Transformer B/16 (Dosovitskiy et al. 2021) at 224x224
-whisper-dialect-lora-b8          229    79.31 MiB     1.79 GiB   frozen Whisper encoder of 6 layers with LoRA and a trained classification head
+alexnet-b128                     23  233.08 MiB  925.18 MiB  AlexNet (Krizhevsky 2014) at 224x224
+bert-base-b16-s256              324  417.77 MiB    5.45 GiB  BERT base with its masked language model head
+densenet121-b32                 553   30.86 MiB    3.93 GiB  DenseNet-121 (Huang et al. 2017) at 224x224
+googlenet-b64                   255   25.40 MiB    2.92 GiB  GoogLeNet (Szegedy et al. 2015) at 224x224, without auxiliary heads
+gpt2-b8-s512                    534  474.70 MiB    6.90 GiB  GPT-2 with 12 layers of width 768
+gpt2-b8-s512-amp                534  474.70 MiB    6.09 GiB  GPT-2 with 12 layers of width 768 under bfloat16 autocast
+llama-1b-b2-s1024-bf16         1067    2.30 GiB    8.84 GiB  Llama with 16 layers of width 2048, about 1.2 billion parameters, in bfloat16
+llama-lora-b4-s1024-bf16        911    1.25 GiB    6.06 GiB  Llama with 12 frozen layers of width 2048 and rank-16 LoRA on queries and values, in bfloat16
+llava-b4-s256-bf16              717  434.11 MiB    1.46 GiB  frozen CLIP vision tower, trained projector and Llama with 8 layers of width 1024, in bfloat16
+mobilenet_v3_large-b64          234   21.09 MiB    2.68 GiB  MobileNetV3 Large (Howard et al. 2019) at 224x224
+resnet101-b32                   450  170.40 MiB    3.98 GiB  ResNet-101 (He et al. 2016) at 224x224
+resnet18-b64                     90   44.64 MiB    1.38 GiB  ResNet-18 (He et al. 2016) at 224x224
+resnet32-cifar-b512             144    1.85 MiB    1.18 GiB  ResNet-32 for CIFAR-10 (He et al. 2016) at 32x32, without in-place operators
+resnet50-b32                    229   97.73 MiB    2.69 GiB  ResNet-50 (He et al. 2016) at 224x224
+resnet50-b64-amp                229   97.73 MiB    2.81 GiB  ResNet-50 (He et al. 2016) at 224x224 under bfloat16 autocast
+t5-small-b8-s256                771  230.81 MiB    2.36 GiB  T5 small, encoder and decoder
+unet-b8                          86  118.48 MiB    2.93 GiB  U-Net (Ronneberger et al. 2015) of depth 4 and base width 64 at 256x256
+vgg16-b32                        41  527.79 MiB    3.20 GiB  VGG-16 (Simonyan and Zisserman 2015) at 224x224
+vgg19_bn-b32                     79  548.14 MiB    5.12 GiB  VGG-19 with batch normalisation at 224x224
+vit_b_16-b32                    431  330.23 MiB    4.13 GiB  Vision Transformer B/16 (Dosovitskiy et al. 2021) at 224x224
+whisper-dialect-lora-b8         229   79.31 MiB    1.79 GiB  frozen Whisper encoder of 6 layers with LoRA and a trained classification head
 
 "#]]);
     assert_eq!(json("zoo --format json").as_array().map(Vec::len), Some(21));

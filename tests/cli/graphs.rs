@@ -204,19 +204,19 @@ after backward   215.21 MiB    225662464
      0 B └───────────────────┴────────────────────────────────────────────────┴─
           forward            backward, 243 kernels                     optimizer
 
-module     trainable   buffers, inputs    gradients   optimizer   activations   temporaries
-─────────────────────────────────────────────────────────────────────────────────────────────
-conv1      37.00 KiB                      37.00 KiB   74.50 KiB    196.00 MiB
-bn1         1.00 KiB          1.50 KiB     1.00 KiB    3.00 KiB    196.00 MiB
-maxpool                                                            147.00 MiB
-layer1    580.00 KiB          6.00 KiB   580.00 KiB    1.14 MiB    392.00 MiB
-layer2      2.00 MiB          7.50 KiB     2.00 MiB    4.02 MiB    220.50 MiB
-layer3      8.01 MiB         12.50 KiB     8.01 MiB   16.03 MiB    110.26 MiB
-layer4     32.02 MiB         22.50 KiB    32.02 MiB   64.05 MiB     55.14 MiB     18.38 MiB
-avgpool                                                            128.00 KiB
-(model)                      36.75 MiB                             251.00 KiB         512 B
-fc          1.96 MiB                       1.96 MiB    3.92 MiB
-total      44.59 MiB         36.80 MiB    44.59 MiB   89.22 MiB      1.29 GiB     18.38 MiB
+module    trainable  buffers, inputs   gradients  optimizer  activations  temporaries
+──────────────────────────────────────────────────────────────────────────────────────
+conv1     37.00 KiB                    37.00 KiB  74.50 KiB   196.00 MiB
+bn1        1.00 KiB         1.50 KiB    1.00 KiB   3.00 KiB   196.00 MiB
+maxpool                                                       147.00 MiB
+layer1   580.00 KiB         6.00 KiB  580.00 KiB   1.14 MiB   392.00 MiB
+layer2     2.00 MiB         7.50 KiB    2.00 MiB   4.02 MiB   220.50 MiB
+layer3     8.01 MiB        12.50 KiB    8.01 MiB  16.03 MiB   110.26 MiB
+layer4    32.02 MiB        22.50 KiB   32.02 MiB  64.05 MiB    55.14 MiB    18.38 MiB
+avgpool                                                       128.00 KiB
+(model)                    36.75 MiB                          251.00 KiB        512 B
+fc         1.96 MiB                     1.96 MiB   3.92 MiB
+total     44.59 MiB        36.80 MiB   44.59 MiB  89.22 MiB     1.29 GiB    18.38 MiB
 
 alive at the peak   module                 size
 ─────────────────────────────────────────────────

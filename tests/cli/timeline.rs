@@ -181,6 +181,16 @@ mod on_a_terminal {
     }
 
     #[test]
+    fn progress_is_gone_when_the_work_is_done() {
+        let (printed, seen) = watched("frontier unet-b8 --format csv", 80, &[]);
+        assert!(printed.starts_with("peak_bytes,"));
+        // The last that is drawn is an empty line, if anything was.
+        assert!(seen.is_empty() || seen.ends_with("\r\u{1b}[2K"), "{seen:?}");
+        let (_, seen) = watched("frontier unet-b8 --format csv", 80, &[("TERM", "dumb")]);
+        assert_eq!(seen, "");
+    }
+
+    #[test]
     fn narrow_terminals_are_not_overrun() {
         for columns in [40, 57, 79, 200] {
             let (_, seen) = watched("plan unet-b8 --budget 60%", columns, &[]);
