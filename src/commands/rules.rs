@@ -22,13 +22,15 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
 
 /// Refuses what only the exact planner heeds, where another planner would leave it out.
 pub(crate) fn refuse_unheeded(rules: &args::Exact, planner: &str) -> Result<(), Failure> {
+    // All by name: a new option does not compile before it is listed here.
+    let args::Exact { selective, granularity, only, never, time_limit, max_labels } = rules;
     let given = [
-        ("--selective", rules.selective),
-        ("--granularity", rules.granularity != args::Granularity::Operator),
-        ("--only", !rules.only.is_empty()),
-        ("--never", !rules.never.is_empty()),
-        ("--time-limit", rules.time_limit.is_some()),
-        ("--max-labels", rules.max_labels.is_some()),
+        ("--selective", *selective),
+        ("--granularity", *granularity != args::Granularity::Operator),
+        ("--only", !only.is_empty()),
+        ("--never", !never.is_empty()),
+        ("--time-limit", time_limit.is_some()),
+        ("--max-labels", max_labels.is_some()),
     ];
     match given.iter().find(|(_, is_given)| *is_given) {
         None => Ok(()),
