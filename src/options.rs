@@ -26,6 +26,8 @@ pub struct Options {
     pub regions: RegionRules,
     /// May regions keep the results of chosen kernels?
     pub selective: bool,
+    /// Most levels of regions within regions; 1 for flat plans.
+    pub nesting: u32,
     /// Most labels that the search for least recomputation keeps.
     pub max_labels: Option<u64>,
     /// Time after which that search stops.
@@ -64,6 +66,7 @@ impl Default for Options {
             budget: None,
             regions: RegionRules::default(),
             selective: false,
+            nesting: 1,
             max_labels: None,
             time_limit: None,
         }

@@ -132,6 +132,7 @@ impl<'g> Step<'g> {
             allowed: Some(allowed),
             optimizer: self.optimizer,
             selective: self.options.selective,
+            nesting: self.options.nesting,
             max_labels: self.options.max_labels,
             time_limit: self.options.time_limit,
         }

@@ -39,6 +39,9 @@ struct Wish {
     /// May regions keep results?
     #[serde(default)]
     selective: bool,
+    /// Most levels of regions within regions.
+    #[serde(default)]
+    nesting: u32,
     /// Exactly the regions that are allowed; every pair of safe cuts otherwise.
     regions: Option<Vec<(u32, u32)>>,
     /// Device whose kernel times count.
@@ -109,6 +112,7 @@ impl<'g> Desk<'g> {
             allowed: Some(&self.allowed),
             optimizer: self.optimizer,
             selective: self.wish.selective,
+            nesting: self.wish.nesting,
             max_labels: None,
             time_limit: self.wish.time_limit.map(Duration::from_secs_f64),
         }

@@ -16,6 +16,7 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
     };
     options.regions = RegionRules { granularity, only: rules.only, never: rules.never };
     options.selective = rules.selective;
+    options.nesting = rules.nesting;
     options.max_labels = rules.max_labels;
     options.time_limit = rules.time_limit.map(Duration::from_secs);
 }

@@ -49,7 +49,7 @@ impl Planner<'_, '_> {
     ) -> Result<Frontier, Error> {
         let started = Instant::now();
         let plain = self.plain_peak();
-        let prepared = self.prepare(plain, options);
+        let prepared = self.prepare_for_all(plain, options)?;
         let least = prepared.rest[0];
         let range = plain - least;
         let mut points = match resolution {

@@ -48,6 +48,12 @@
 //! because there would be too many.) Where one fails the plan is still valid and predicted exactly, but only
 //! [`Feasible`](crate::plan::Status::Feasible).
 //!
+//! # Regions within regions
+//!
+//! A region whose own backward pass is planned again takes in and holds the same; it needs fewer bytes and takes more
+//! time. So nested regions are further steps between the same states (`nested`), found and not proven; a lower bound for
+//! plans of any depth comes from the network in which a region needs no more than its operators do one by one (`deepen`).
+//!
 //! # Source
 //!
 //! The decomposition follows from the rules of `torch.utils.checkpoint` (non-reentrant); the path formulation
@@ -56,10 +62,12 @@
 
 mod active;
 mod allowed;
+mod deepen;
 mod frontier;
 mod keep;
 mod labels;
 mod least;
+mod nested;
 mod network;
 mod planner;
 mod profile;

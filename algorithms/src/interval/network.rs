@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::allowed::Allowed;
 use super::keep::Keep;
+use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
 use super::scan::{Bounds, Locals, Marks, scan};
 use super::slots::Slots;
@@ -39,6 +40,19 @@ pub(super) enum StepKind {
     Region,
     /// Checkpoints a region that keeps the kernels of a candidate set.
     Selective(u8),
+    /// Checkpoints a region that checkpoints regions of its own.
+    Nested(Variant),
+}
+
+/// What may happen inside of a region while it is recomputed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Inside<'a> {
+    /// Nothing is checkpointed again.
+    Flat,
+    /// One of these plans may be followed.
+    Planned(&'a Alternatives),
+    /// Anything: steps need no more than what no plan can avoid. Good for lower bounds only.
+    Anything,
 }
 
 /// All steps that can be part of a plan within the limit.
@@ -64,16 +78,21 @@ impl Network {
         slots: &Slots,
         allowed: &Allowed,
         keeps: &[Keep],
+        inside: Inside<'_>,
         limit: u64,
     ) -> Option<Self> {
-        let mut all = vec![(StepKind::Region, scan_all(profile, slots, allowed, None, limit))];
+        let mut all = vec![(StepKind::Region, scan_all(profile, slots, allowed, None, inside, limit))];
         for (i, keep) in keeps.iter().enumerate() {
-            all.push((StepKind::Selective(i as u8), scan_all(profile, slots, allowed, Some(keep), limit)));
+            all.push((
+                StepKind::Selective(i as u8),
+                scan_all(profile, slots, allowed, Some(keep), Inside::Flat, limit),
+            ));
         }
-        let mut b = Builder::new(profile, slots, limit);
+        let most = if matches!(inside, Inside::Anything) { MAX_STEPS / 4 } else { MAX_STEPS };
+        let mut b = Builder::new(profile, slots, inside, limit);
         for cut in 0..profile.operators.len() as u32 {
             b.states_at(cut, &all);
-            if b.steps.len() > MAX_STEPS {
+            if b.steps.len() > most {
                 return None;
             }
         }
@@ -90,11 +109,13 @@ impl Network {
     }
 }
 
-fn scan_all(
+/// Local peaks of all allowed regions that can stay within the limit.
+pub(super) fn scan_all(
     profile: &Profile<'_, '_>,
     slots: &Slots,
     allowed: &Allowed,
     keep: Option<&Keep>,
+    inside: Inside<'_>,
     limit: u64,
 ) -> Vec<Locals> {
     let graph = profile.program.graph;
@@ -106,7 +127,12 @@ fn scan_all(
             if ends.is_empty() {
                 Locals::default()
             } else {
-                scan(profile, a, &Bounds { ends, limit, crossing, keep }, marks)
+                let nested_until = match inside {
+                    Inside::Flat => 0,
+                    Inside::Planned(plans) => plans.last_end(a),
+                    Inside::Anything => u32::MAX,
+                };
+                scan(profile, a, &Bounds { ends, limit, nested_until, crossing, keep }, marks)
             }
         })
         .collect()
@@ -115,6 +141,7 @@ fn scan_all(
 struct Builder<'a, 'p, 'g> {
     profile: &'a Profile<'p, 'g>,
     slots: &'a Slots,
+    inside: Inside<'a>,
     limit: u64,
     /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
     pending: Vec<Vec<u32>>,
@@ -130,10 +157,11 @@ struct Builder<'a, 'p, 'g> {
 }
 
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
-    fn new(profile: &'a Profile<'p, 'g>, slots: &'a Slots, limit: u64) -> Self {
+    fn new(profile: &'a Profile<'p, 'g>, slots: &'a Slots, inside: Inside<'a>, limit: u64) -> Self {
         let mut b = Self {
             profile,
             slots,
+            inside,
             limit,
             pending: vec![Vec::new(); profile.operators.len() + 1],
             found: FxHashMap::default(),
@@ -239,7 +267,22 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             }
             let forward = region.forward.saturating_sub(shared);
             let need = forward.max(region.backward + held).max(locals.after_inputs);
-            self.step(id, region.end, after, Step { to: 0, held: held + region.kept, need, time: region.time, kind });
+            let step = Step { to: 0, held: held + region.kept, need, time: region.time, kind };
+            match self.inside {
+                Inside::Planned(plans) if kind == StepKind::Region => {
+                    for (variant, plan) in plans.of(a, region.end) {
+                        let need = forward.max(plan.backward + held).max(locals.after_inputs);
+                        let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
+                        self.step(id, region.end, after.clone(), nested);
+                    }
+                    self.step(id, region.end, after, step);
+                }
+                Inside::Anything if kind == StepKind::Region => {
+                    let need = forward.max(region.floor + held);
+                    self.step(id, region.end, after, Step { need, ..step });
+                }
+                _ => self.step(id, region.end, after, step),
+            }
         }
     }
 

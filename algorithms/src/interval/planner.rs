@@ -1,5 +1,6 @@
 //! The three questions, answered over one network.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cost::Costs;
@@ -11,7 +12,8 @@ use super::allowed::Allowed;
 use super::keep::{self, Keep};
 use super::labels::{self, Effort, Path};
 use super::least::rest;
-use super::network::{Network, StepKind};
+use super::nested::Nested;
+use super::network::{Inside, Network, StepKind};
 use super::profile::Profile;
 use super::slots::Slots;
 
@@ -30,6 +32,8 @@ pub struct Options<'a> {
     pub optimizer: Option<Optimizer>,
     /// May regions keep the results of chosen kernels?
     pub selective: bool,
+    /// Most levels of regions within regions; up to 1 for flat plans.
+    pub nesting: u32,
     /// Most labels kept in all; when it is reached the plan is feasible only.
     pub max_labels: Option<u64>,
     /// Time after which a search stops; the plan is feasible only.
@@ -72,10 +76,10 @@ pub enum Error {
 /// Plans one graph.
 #[derive(Debug)]
 pub struct Planner<'p, 'g> {
-    predictor: &'p Predictor<'g>,
-    profile: Profile<'p, 'g>,
-    slots: Slots,
-    keeps: Vec<Keep>,
+    pub(super) predictor: &'p Predictor<'g>,
+    pub(super) profile: Profile<'p, 'g>,
+    pub(super) slots: Slots,
+    pub(super) keeps: Vec<Keep>,
     every: Allowed,
 }
 
@@ -83,6 +87,8 @@ pub struct Planner<'p, 'g> {
 pub(super) struct Prepared {
     pub network: Network,
     pub rest: Vec<u64>,
+    /// Plans for the insides of regions, if regions may nest.
+    pub nested: Option<Arc<Nested>>,
     /// Does it hold every plan that was asked for?
     pub is_complete: bool,
 }
@@ -113,6 +119,9 @@ impl<'p, 'g> Planner<'p, 'g> {
     /// # Errors
     /// None at present; the result is fallible for callers that treat all questions alike.
     pub fn least_peak(&self, options: &Options<'_>) -> Result<Outcome, Error> {
+        if options.nesting > 1 {
+            return self.nested_least_peak(options);
+        }
         let started = Instant::now();
         // A plan that some simple rule finds bounds the peak and keeps the network small.
         let mut limit = self.known_peak(options);
@@ -133,6 +142,9 @@ impl<'p, 'g> Planner<'p, 'g> {
     /// # Errors
     /// [`Error::BudgetTooSmall`] with the least peak.
     pub fn least_time(&self, budget: u64, options: &Options<'_>) -> Result<Outcome, Error> {
+        if options.nesting > 1 {
+            return self.nested_least_time(budget, options);
+        }
         let started = Instant::now();
         let limit = self.limit(budget, options)?;
         let prepared = self.prepare(limit, options);
@@ -210,14 +222,20 @@ impl<'p, 'g> Planner<'p, 'g> {
     /// Builds the network; one that grows too large is built again with fewer candidate sets, in the end with short
     /// regions only.
     pub(super) fn prepare(&self, limit: u64, options: &Options<'_>) -> Prepared {
+        self.prepare_with(limit, options, None)
+    }
+
+    /// The same with plans for the insides of regions.
+    pub(super) fn prepare_with(&self, limit: u64, options: &Options<'_>, nested: Option<&Arc<Nested>>) -> Prepared {
+        let inside = nested.and_then(|n| n.alternatives()).map_or(Inside::Flat, Inside::Planned);
         let mut keeps = if options.selective { &self.keeps[..] } else { &[] };
         let mut allowed = std::borrow::Cow::Borrowed(self.allowed(options));
         let mut longest = self.profile.operators.len() as u32;
         let mut is_complete = true;
         loop {
-            if let Some(network) = Network::build(&self.profile, &self.slots, &allowed, keeps, limit) {
+            if let Some(network) = Network::build(&self.profile, &self.slots, &allowed, keeps, inside, limit) {
                 let rest = rest(&network);
-                return Prepared { network, rest, is_complete };
+                return Prepared { network, rest, nested: nested.cloned(), is_complete };
             }
             is_complete = false;
             if keeps.is_empty() {
@@ -260,7 +278,8 @@ impl<'p, 'g> Planner<'p, 'g> {
         Some(Answer { path, is_proven, lower_bound, labels: counted.0, candidates: counted.1 })
     }
 
-    pub(super) fn segments(&self, network: &Network, path: &Path) -> Vec<Segment> {
+    fn segments(&self, prepared: &Prepared, path: &Path) -> Vec<Segment> {
+        let network = &prepared.network;
         let mut segments = Vec::new();
         let mut at = 0;
         for &i in &path.steps {
@@ -268,6 +287,9 @@ impl<'p, 'g> Planner<'p, 'g> {
             let mut segment = Segment::new(network.cuts[at], network.cuts[step.to as usize]);
             if let StepKind::Selective(k) = step.kind {
                 segment.save.clone_from(&self.keeps[k as usize].names);
+            }
+            if let (StepKind::Nested(variant), Some(nested)) = (step.kind, &prepared.nested) {
+                segment.inner = nested.inside(&self.profile, segment.start, segment.end, variant);
             }
             if step.kind != StepKind::Plain {
                 segments.push(segment);
@@ -294,10 +316,10 @@ impl<'p, 'g> Planner<'p, 'g> {
             candidates: 0,
         };
         let answer = answer.unwrap_or(none);
-        let segments = self.segments(&prepared.network, &answer.path);
+        let segments = self.segments(prepared, &answer.path);
         let regions = Regions::resolve(self.predictor.graph(), &segments).unwrap_or_default();
         let peaks = self.predictor.peaks(&regions, options.optimizer, &mut Scratch::default());
-        let is_exact = prepared.is_complete && self.profile.is_exact;
+        let is_exact = prepared.is_complete && prepared.nested.is_none() && self.profile.is_exact;
         let is_optimal = answer.is_proven && is_exact;
         let unproven = match least {
             Some(least) => is_exact.then_some(least + self.optimizer(options).0),
@@ -317,7 +339,9 @@ impl<'p, 'g> Planner<'p, 'g> {
             status: if is_optimal { Status::Optimal } else { Status::Feasible },
             lower_bound: unproven.filter(|_| !is_optimal),
             stats: Stats {
-                states: prepared.network.len() as u64 + answer.labels,
+                states: prepared.network.len() as u64
+                    + answer.labels
+                    + prepared.nested.as_ref().map_or(0, |nested| nested.labels),
                 evaluations: prepared.network.regions + prepared.network.steps.len() as u64 + answer.candidates,
                 seconds: started.elapsed().as_secs_f64(),
             },

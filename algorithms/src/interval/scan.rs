@@ -16,6 +16,8 @@ pub(super) struct Local {
     pub forward: u64,
     /// Largest live bytes of its backward pass while its inputs are held, inputs not counted.
     pub backward: u64,
+    /// What no plan for the inside of the region can avoid of it: single operators with what they saved.
+    pub floor: u64,
     /// How many of [`Locals::inputs`] the region reads.
     pub inputs: u32,
     /// Nanoseconds of its recomputation.
@@ -64,6 +66,8 @@ pub(super) struct Bounds<'a> {
     pub ends: &'a [u32],
     /// No region whose peak is above this is of interest.
     pub limit: u64,
+    /// Up to this end a region may stay within the limit by regions of its own; its local peak is then no bound.
+    pub nested_until: u32,
     /// Bytes that cross the start and that earlier steps may hold already.
     pub crossing: u64,
     /// What a selective region keeps.
@@ -84,7 +88,8 @@ pub(super) fn scan(profile: &Profile<'_, '_>, a: u32, bounds: &Bounds<'_>, marks
         s.recompute(j);
         s.backward(j);
         // Both grow with the end of the region, whatever earlier steps hold.
-        if s.now.interior > bounds.limit || s.now.forward.saturating_sub(bounds.crossing) > bounds.limit {
+        let is_too_large = s.now.interior > bounds.limit && j + 1 >= bounds.nested_until;
+        if is_too_large || s.now.forward.saturating_sub(bounds.crossing) > bounds.limit {
             break;
         }
         if ends.next_if_eq(&(j + 1)).is_some() {
@@ -118,6 +123,8 @@ struct State {
     saved: u64,
     /// Peak of the nodes of all operators below the last saving one.
     interior: u64,
+    /// Running maximum over single operators with what they saved.
+    floor: u64,
     /// What becomes interior once a further saving operator follows.
     pending: u64,
     /// Peak of the nodes of the last saving operator.
@@ -153,6 +160,7 @@ impl Scanner<'_, '_, '_> {
             end,
             forward: now.forward,
             backward: recompute.max(nodes).max(now.tail + now.kept),
+            floor: now.floor,
             inputs: self.out.inputs.len() as u32,
             time: now.time_at_stop,
             kept: now.kept,
@@ -303,8 +311,14 @@ impl Scanner<'_, '_, '_> {
         let (mut top, mut inside, mut tail) = (0, 0, 0);
         let mut is_recomputed = false;
         let mut held = self.now.saved;
+        let mut own = op.saves.iter().filter(|&&s| self.is_own(s)).map(|&s| self.p.program.graph.size(s)).sum::<u64>();
         for (i, node) in op.nodes.iter().enumerate() {
             is_recomputed |= node.needs;
+            if i <= last_need {
+                self.now.floor = self.now.floor.max(node.formula + own);
+            }
+            let goes = node.frees.iter().filter(|&&s| op.saves.contains(&s) && self.is_own(s));
+            own = own.saturating_sub(goes.map(|&s| self.p.program.graph.size(s)).sum());
             let before = held;
             held -= self.freed(node, j);
             let mut with_inputs = (node.formula + before).max(node.reduction + held);

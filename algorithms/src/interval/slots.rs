@@ -69,10 +69,14 @@ impl Slots {
         &self.crossing[k as usize]
     }
 
+    /// All that crosses cut `k`, as a mask.
+    pub(super) fn alive_at(&self, k: u32) -> &[u64] {
+        &self.alive[k as usize * self.words..(k as usize + 1) * self.words]
+    }
+
     /// Keeps only what still crosses cut `k`.
     pub(super) fn restrict(&self, mask: &mut [u64], k: u32) {
-        let k = k as usize;
-        for (m, alive) in mask.iter_mut().zip(&self.alive[k * self.words..(k + 1) * self.words]) {
+        for (m, alive) in mask.iter_mut().zip(self.alive_at(k)) {
             *m &= alive;
         }
     }

@@ -136,7 +136,7 @@ impl<O: Observer> Replay<'_, '_, O> {
             self.range(region.start, stop.operator, inner, context);
             if stop.at_inner {
                 let i = region.inner[region.inner.partition_point(|&i| regions.all[i as usize].start < stop.operator)];
-                if self.plans[i as usize].has_saves {
+                if self.plans[i as usize].has_saves && !self.plans[i as usize].is_over {
                     self.hold_inputs(i, context.region);
                     self.plans[i as usize].holds_inputs = true;
                 }

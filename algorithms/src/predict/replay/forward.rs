@@ -43,7 +43,7 @@ impl<O: Observer> Replay<'_, '_, O> {
             self.release_tuple(r, context.region);
         }
         let plan = &mut self.plans[r as usize];
-        if plan.has_saves && context.saves {
+        if plan.has_saves && context.saves && !plan.is_over {
             plan.holds_inputs = true;
         } else {
             self.release_inputs(r, context.region);

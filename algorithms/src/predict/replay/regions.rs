@@ -21,6 +21,8 @@ pub(super) struct RegionPlan {
     pub(super) is_recomputed: bool,
     pub(super) holds_inputs: bool,
     pub(super) holds_kept: bool,
+    /// Its last node is done, or the backward pass has moved below it.
+    pub(super) is_over: bool,
 }
 
 /// Where a recomputation stops: everything that is saved has been saved.
@@ -87,6 +89,7 @@ impl<O: Observer> Replay<'_, '_, O> {
 
     /// The last node of a region is done: its inputs and what it kept go.
     pub(super) fn finish(&mut self, r: u32) {
+        self.plans[r as usize].is_over = true;
         self.finish_inputs(r);
         self.release_kept(r);
         if std::mem::take(&mut self.plans[r as usize].holds_tuple) {

@@ -1,0 +1,135 @@
+//! The questions of the planner, with regions within regions.
+//!
+//! The flat plan comes first: it is exact and quick, and its peak bounds the search for nested ones. Of both, the better
+//! plan by the predictor's word is the answer. It is not proven; the lower bound that comes with it is: it holds for
+//! plans of any depth, because a region is taken to need no more than each of its operators does alone.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::plan::{Segment, Status};
+
+use super::active::Active;
+use super::least::rest;
+use super::nested::Nested;
+use super::network::{Inside, Network};
+use super::planner::{Error, Options, Outcome, Planner, Prepared};
+
+/// Rounds of refinement: in each, regions may start and end close to where those of the best plan do.
+const ROUNDS: usize = 3;
+
+/// Tries at a plan that the predictor, too, finds within the budget.
+const TRIES: usize = 4;
+
+impl Planner<'_, '_> {
+    /// Least peak that was found, and among the plans that reach it the least recomputation.
+    pub(super) fn nested_least_peak(&self, options: &Options<'_>) -> Result<Outcome, Error> {
+        let started = Instant::now();
+        let flat = self.least_peak(&Options { nesting: 1, ..options.clone() })?;
+        let limit = self.pass_peak(&flat);
+        let rank = |o: &Outcome| (o.peak, o.time_ns);
+        let mut best = flat;
+        for _ in 0..ROUNDS {
+            let nested = self.insides(limit, &best.segments, options);
+            let least = self.prepare_with(limit, options, Some(&nested)).rest[0].min(limit);
+            let prepared = self.prepare_with(least, options, Some(&nested));
+            let Some(answer) = Self::answer(&prepared, least, u64::MAX, options, started) else { break };
+            let found = self.outcome(&prepared, Some(answer), options, None, started);
+            if rank(&found) >= rank(&best) {
+                break;
+            }
+            best = found;
+            if nested.is_whole {
+                break;
+            }
+        }
+        let (states, floor) = self.optimizer(options);
+        let bound = self.relaxed(limit, options).map(|relaxed| (relaxed.rest[0].min(limit) + states).max(floor));
+        Ok(unproven(best, bound))
+    }
+
+    /// Least recomputation that was found within a budget in bytes.
+    pub(super) fn nested_least_time(&self, budget: u64, options: &Options<'_>) -> Result<Outcome, Error> {
+        let started = Instant::now();
+        let flat = self.least_time(budget, &Options { nesting: 1, ..options.clone() });
+        if flat.as_ref().is_ok_and(|flat| flat.time_ns == 0) {
+            return flat;
+        }
+        let limit = self.limit(budget, options)?;
+        let mut best = flat.ok();
+        for _ in 0..ROUNDS {
+            let known = best.as_ref().map_or(u64::MAX, |best| best.time_ns);
+            let near = best.as_ref().map_or(&[][..], |best| &best.segments);
+            let Some(found) = self.deeper(budget, limit, known, near, options, started) else { break };
+            best = Some(found);
+        }
+        let best = if let Some(best) = best { best } else { self.nested_least_peak(options)? };
+        if best.peak > budget {
+            return Err(Error::BudgetTooSmall { budget, minimum: best.peak, is_proven: false });
+        }
+        let bound = self.relaxed(limit, options).map(|relaxed| {
+            Active::new(&relaxed.network, &relaxed.rest, limit, u64::MAX).time_to_go(0, 0).min(best.time_ns)
+        });
+        Ok(unproven(best, bound))
+    }
+
+    /// A network of plans with peaks up to `plain`. Insides of regions are planned for peaks up to the least flat one: above
+    /// it, nesting gains little.
+    pub(super) fn prepare_for_all(&self, plain: u64, options: &Options<'_>) -> Result<Prepared, Error> {
+        if options.nesting < 2 {
+            return Ok(self.prepare(plain, options));
+        }
+        let best = self.nested_least_peak(options)?;
+        let flat = self.least_peak(&Options { nesting: 1, ..options.clone() })?;
+        let nested = self.insides(self.pass_peak(&flat), &best.segments, options);
+        Ok(self.prepare_with(plain, options, Some(&nested)))
+    }
+
+    /// A nested plan within the budget that takes less time than `known`.
+    fn deeper(
+        &self,
+        budget: u64,
+        mut limit: u64,
+        known: u64,
+        near: &[Segment],
+        options: &Options<'_>,
+        started: Instant,
+    ) -> Option<Outcome> {
+        let nested = self.insides(limit, near, options);
+        for _ in 0..TRIES {
+            let prepared = self.prepare_with(limit, options, Some(&nested));
+            if prepared.rest[0] > limit {
+                return None;
+            }
+            let answer = Self::answer(&prepared, limit, known, options, started)?;
+            let found = self.outcome(&prepared, Some(answer), options, None, started);
+            if found.peak <= budget {
+                return Some(found);
+            }
+            // The bounds of inner regions are not exact: ask for what was missed.
+            limit = limit.checked_sub(found.peak - budget)?;
+        }
+        None
+    }
+
+    /// Plans for the insides of regions, for plans with peaks up to `limit`; cuts close to those of `near` are tried, too.
+    pub(super) fn insides(&self, limit: u64, near: &[Segment], options: &Options<'_>) -> Arc<Nested> {
+        Arc::new(Nested::build(&self.profile, &self.slots, self.allowed(options), options.nesting, limit, near))
+    }
+
+    /// The network in which regions need no more than no plan for their inside can avoid; `None` if it is too large, or
+    /// the decomposition is not exact.
+    fn relaxed(&self, limit: u64, options: &Options<'_>) -> Option<Prepared> {
+        let keeps = if options.selective { &self.keeps[..] } else { &[] };
+        let allowed = self.allowed(options);
+        let network = Network::build(&self.profile, &self.slots, allowed, keeps, Inside::Anything, limit)
+            .filter(|_| self.profile.is_exact)?;
+        let rest = rest(&network);
+        Some(Prepared { network, rest, nested: None, is_complete: false })
+    }
+}
+
+/// A plan that no proof covers, with a lower bound that holds.
+fn unproven(plan: Outcome, bound: Option<u64>) -> Outcome {
+    Outcome { status: Status::Feasible, lower_bound: bound, ..plan }
+}

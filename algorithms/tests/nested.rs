@@ -1,0 +1,146 @@
+//! Plans with regions inside regions, against brute force over all of them.
+#![allow(clippy::print_stdout)]
+
+use remat_algorithms::cost::Costs;
+use remat_algorithms::interval::{Error, Options, Planner};
+use remat_algorithms::plan::{Status, assemble::rerun};
+use remat_algorithms::predict::{Predictor, Scratch};
+use remat_algorithms::{Regions, Segment, checker};
+use remat_graphs::synthetic::{self, Recorder};
+use remat_graphs::{CostModel, Graph, zoo};
+
+fn costs(graph: &Graph) -> Costs {
+    let model = CostModel::device("h100").unwrap();
+    Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k))
+}
+
+/// All ways to cover `cuts[from..=to]` with plain stretches and regions that are nested up to `levels` deep.
+fn all_plans(cuts: &[u32], levels: u32) -> Vec<Vec<Segment>> {
+    let n = cuts.len() - 1;
+    let mut from: Vec<Vec<Vec<Segment>>> = vec![Vec::new(); n + 1];
+    from[n] = vec![Vec::new()];
+    for at in (0..n).rev() {
+        let mut here = from[at + 1].clone();
+        if levels > 0 {
+            for to in at + 1..=n {
+                for inner in all_plans(&cuts[at..=to], levels - 1) {
+                    for behind in &from[to] {
+                        let mut segment = Segment::new(cuts[at], cuts[to]);
+                        segment.inner.clone_from(&inner);
+                        here.push(std::iter::once(segment).chain(behind.iter().cloned()).collect());
+                    }
+                }
+            }
+        }
+        from[at] = here;
+    }
+    from.swap_remove(0)
+}
+
+/// A chain of equal layers with hardly any parameters: what a layer makes is all that counts.
+fn long_chain(layers: u32) -> Graph {
+    let mut r = Recorder::new(format!("long-{layers}"), 512);
+    let mut x = r.input("x", 1 << 20);
+    let targets = r.input("targets", 512);
+    for i in 0..layers {
+        x = r.module(format!("layers.{i}"), |r| {
+            let y = r.linear(x, 512, 0, 1 << 20);
+            r.relu(y)
+        });
+    }
+    let logits = r.linear(x, 512, 0, 1 << 20);
+    Graph::new(r.finish(logits, targets)).unwrap()
+}
+
+#[test]
+fn nested_plans_against_brute_force() {
+    let mut scratch = Scratch::default();
+    let (mut graphs, mut equal, mut gains, mut reached) = (0, 0, 0, 0);
+    for seed in 0..400 {
+        let trace = if seed % 4 == 0 { synthetic::chain(seed, 4) } else { synthetic::tiny(seed) };
+        let graph = Graph::new(trace).unwrap();
+        let cuts: Vec<u32> = graph.safe_cuts().collect();
+        if !(4..=8).contains(&cuts.len()) || graph.trace().autocast.is_some() {
+            continue;
+        }
+        let predictor = Predictor::new(&graph);
+        let costs = costs(&graph);
+        let planner = Planner::new(&predictor, &costs);
+        let options = Options { nesting: 2, ..Options::default() };
+        let flat = planner.least_peak(&Options::default()).unwrap();
+        let found = planner.least_peak(&options).unwrap();
+        let mut all: Vec<(u64, u64)> = all_plans(&cuts, 2)
+            .iter()
+            .map(|segments| {
+                let regions = Regions::resolve(&graph, segments).unwrap();
+                let (replayed, again) = rerun(&predictor, &costs, &regions, &mut scratch);
+                (predictor.with_optimizer(&replayed, None).peak, again.ns)
+            })
+            .collect();
+        all.sort_unstable();
+        let best = all[0].0;
+        let verified = checker::check(&graph, &found.segments).unwrap();
+        assert_eq!(verified.peak, found.peak, "{seed}");
+        assert!(best <= found.peak && found.peak <= flat.peak, "{seed}");
+        assert!(found.lower_bound.is_none_or(|bound| bound <= best), "{seed}: {found:?} {best}");
+        graphs += 1;
+        equal += u32::from(found.peak == best);
+        gains += u32::from(best < flat.peak);
+        reached += u32::from(best < flat.peak && found.peak == best);
+        // A budget halfway: never more time than a flat plan, never less than the bound or the best of all plans.
+        let budget = u64::midpoint(best, flat.peak).max(found.peak);
+        let least = all.iter().filter(|p| p.0 <= budget).map(|p| p.1).min().unwrap();
+        let within = planner.least_time(budget, &options).unwrap();
+        assert!(within.peak <= budget && least <= within.time_ns, "{seed}");
+        assert!(within.lower_bound.is_none_or(|bound| bound <= least), "{seed}: {within:?} {least}");
+        if let Ok(flat) = planner.least_time(budget, &Options::default()) {
+            assert!(within.time_ns <= flat.time_ns, "{seed}");
+        }
+    }
+    println!(
+        "{graphs} graphs, {equal} with the least peak of all nested plans; nesting gains on {gains}, {reached} of them in full"
+    );
+    assert!(graphs > 200 && equal * 100 >= graphs * 95 && reached * 100 >= gains * 75);
+}
+
+#[test]
+fn on_long_chains_nesting_reaches_what_no_flat_plan_reaches() {
+    let graph = long_chain(120);
+    let predictor = Predictor::new(&graph);
+    let costs = costs(&graph);
+    let planner = Planner::new(&predictor, &costs);
+    let peak = |nesting| {
+        let options = Options { nesting, ..Options::default() };
+        let found = planner.least_peak(&options).unwrap();
+        let verified = checker::check(&graph, &found.segments).unwrap();
+        assert_eq!(verified.peak, found.peak);
+        found.peak
+    };
+    let peaks = [1, 2, 3].map(peak);
+    let mib = peaks.map(|p| p >> 20);
+    println!("{mib:?} MiB with one, two and three levels");
+    // About 2 sqrt(n), 3 cbrt(n) and 4 n^(1/4) layers, and gradients.
+    assert!(peaks[1] * 100 < peaks[0] * 75 && peaks[2] < peaks[1], "{mib:?}");
+    let budget = peaks[1];
+    assert!(matches!(planner.least_time(budget, &Options::default()), Err(Error::BudgetTooSmall { .. })));
+    let found = planner.least_time(budget, &Options { nesting: 2, ..Options::default() }).unwrap();
+    assert!(found.peak <= budget);
+}
+
+#[test]
+fn nested_plans_of_real_networks_pass_the_checker() {
+    for (name, gain) in [("resnet50-b32", 18), ("unet-b8", 13), ("densenet121-b32", 8)] {
+        let graph = zoo::load(name).unwrap();
+        let predictor = Predictor::new(&graph);
+        let costs = costs(&graph);
+        let planner = Planner::new(&predictor, &costs);
+        let flat = planner.least_peak(&Options::default()).unwrap();
+        let found = planner.least_peak(&Options { nesting: 2, ..Options::default() }).unwrap();
+        let verified = checker::check(&graph, &found.segments).unwrap();
+        assert_eq!(verified.peak, found.peak, "{name}");
+        assert_eq!(found.status, Status::Feasible);
+        assert!(found.lower_bound.unwrap() <= found.peak);
+        println!("{name}: {} flat, {} nested", flat.peak, found.peak);
+        assert!(found.peak * 100 <= flat.peak * (100 - gain), "{name}: {} flat, {} nested", flat.peak, found.peak);
+    }
+}
