@@ -82,9 +82,9 @@ pub(crate) struct Exact {
     /// Let regions keep the results of kernels that take long per byte, such as matrix products
     #[arg(long, help_heading = REGIONS)]
     pub selective: bool,
-    /// How deep regions may lie within regions: their own backward pass is then planned again, which takes less memory and
-    /// more time; found, not proven
-    #[arg(long, value_name = "LEVELS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    /// How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of
+    /// a proof
+    #[arg(long, value_name = "LEVELS", help_heading = REGIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub nesting: u32,
     /// What a region is made of: any operators, or whole module calls and runs of sibling calls
     #[arg(long, value_enum, value_name = "WHAT", default_value = "operator", help_heading = REGIONS)]

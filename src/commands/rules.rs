@@ -75,9 +75,8 @@ pub(crate) fn failure(label: &str, error: &remat::Error) -> Failure {
                 _ if budget < minimum / 1000 => {
                     failure.hint("a number without a unit is in bytes; 8GiB or 80% is more likely meant")
                 }
-                _ if is_proven => {
-                    failure.hint("raise --budget, or allow more with --selective or --granularity operator")
-                }
+                _ if is_proven => failure
+                    .hint("raise --budget, or allow more with --nesting 2, --selective or --granularity operator"),
                 _ => failure.hint("raise --budget"),
             }
         }

@@ -117,6 +117,12 @@ Regions (exact planner):
           Let regions keep the results of kernels that take long per byte, such
           as matrix products
 
+      --nesting <LEVELS>
+          How deep regions may lie within regions: less memory for more time;
+          such plans come with a lower bound instead of a proof
+          
+          [default: 1]
+
       --granularity <WHAT>
           What a region is made of: any operators, or whole module calls and
           runs of sibling calls

@@ -42,6 +42,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             [CompletionResult]::new('--algorithm', '--algorithm', [CompletionResultType]::ParameterName, 'Planning algorithm')
             [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak')
             [CompletionResult]::new('--budget', '--budget', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak')
+            [CompletionResult]::new('--nesting', '--nesting', [CompletionResultType]::ParameterName, 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof')
             [CompletionResult]::new('--granularity', '--granularity', [CompletionResultType]::ParameterName, 'What a region is made of: any operators, or whole module calls and runs of sibling calls')
             [CompletionResult]::new('--only', '--only', [CompletionResultType]::ParameterName, 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable')
             [CompletionResult]::new('--never', '--never', [CompletionResultType]::ParameterName, 'Never recompute modules whose path matches; repeatable')
@@ -87,6 +88,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
         'remat;frontier' {
             [CompletionResult]::new('--resolution', '--resolution', [CompletionResultType]::ParameterName, 'Distance of budgets: 64MiB, bytes, or a share of the peak without a plan')
             [CompletionResult]::new('--optimizer', '--optimizer', [CompletionResultType]::ParameterName, 'Optimizer whose states and temporaries count towards the peak')
+            [CompletionResult]::new('--nesting', '--nesting', [CompletionResultType]::ParameterName, 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof')
             [CompletionResult]::new('--granularity', '--granularity', [CompletionResultType]::ParameterName, 'What a region is made of: any operators, or whole module calls and runs of sibling calls')
             [CompletionResult]::new('--only', '--only', [CompletionResultType]::ParameterName, 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable')
             [CompletionResult]::new('--never', '--never', [CompletionResultType]::ParameterName, 'Never recompute modules whose path matches; repeatable')

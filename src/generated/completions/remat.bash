@@ -174,7 +174,7 @@ _remat() {
             return 0
             ;;
         remat__subcmd__frontier)
-            opts="-h -V --resolution --exact --optimizer --selective --granularity --only --never --time-limit --max-labels --device --format --help --version"
+            opts="-h -V --resolution --exact --optimizer --selective --nesting --granularity --only --never --time-limit --max-labels --device --format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -186,6 +186,10 @@ _remat() {
                     ;;
                 --optimizer)
                     COMPREPLY=($(compgen -W "sgd sgd-momentum adam adam-foreach adam-fused adamw adamw-foreach adamw-fused" -- "${cur}"))
+                    return 0
+                    ;;
+                --nesting)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --granularity)
@@ -440,7 +444,7 @@ _remat() {
             return 0
             ;;
         remat__subcmd__plan)
-            opts="-a -b -o -h -V --algorithm --budget --selective --granularity --only --never --time-limit --max-labels --optimizer --device --output --format --help --version"
+            opts="-a -b -o -h -V --algorithm --budget --selective --nesting --granularity --only --never --time-limit --max-labels --optimizer --device --output --format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -459,6 +463,10 @@ _remat() {
                     return 0
                     ;;
                 -b)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --nesting)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

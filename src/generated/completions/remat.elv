@@ -38,6 +38,7 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand --algorithm 'Planning algorithm'
             cand -b 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak'
             cand --budget 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak'
+            cand --nesting 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof'
             cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
             cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
             cand --never 'Never recompute modules whose path matches; repeatable'
@@ -80,6 +81,7 @@ set edit:completion:arg-completer[remat] = {|@words|
         &'remat;frontier'= {
             cand --resolution 'Distance of budgets: 64MiB, bytes, or a share of the peak without a plan'
             cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --nesting 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof'
             cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
             cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
             cand --never 'Never recompute modules whose path matches; repeatable'

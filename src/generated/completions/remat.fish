@@ -47,6 +47,7 @@ linear\t'traced peak of a chain: checkpoints up to the current region, the regio
 linear-x\t'traced peak of a chain, exact for each step of a region\'s backward pass (optimal on chains)'
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak' -r
+complete -c remat -n "__fish_remat_using_subcommand plan" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
@@ -114,6 +115,7 @@ adam-fused\t''
 adamw\t''
 adamw-foreach\t''
 adamw-fused\t''"
+complete -c remat -n "__fish_remat_using_subcommand frontier" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
