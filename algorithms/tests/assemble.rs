@@ -164,7 +164,7 @@ fn documents_are_refused_with_the_place() {
     }
     assert!(refused(r#"{"format": "plan/1"}"#).contains("document: has neither segments"));
     assert!(refused(r#"{"format": "plan/1", "segments": [], "checkpoints": []}"#).contains("has both segments"));
-    assert!(refused("").starts_with("p.json: document: EOF"));
+    assert!(refused("").starts_with("p.json: document: there is nothing in it"));
     let (open, close) = (r#"[{"start":0,"end":1,"inner":"#.repeat(100_000), "}]".repeat(100_000));
     let deep = format!(r#"{{"format": "plan/1", "segments": {open}[]{close}}}"#);
     assert!(refused(&deep).contains("recursion limit"));

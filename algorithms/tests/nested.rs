@@ -56,7 +56,7 @@ fn long_chain(layers: u32) -> Graph {
 fn nested_plans_against_brute_force() {
     let mut scratch = Scratch::default();
     let (mut graphs, mut equal, mut gains, mut reached) = (0, 0, 0, 0);
-    for seed in 0..400 {
+    for seed in 0..240 {
         let trace = if seed % 4 == 0 { synthetic::chain(seed, 4) } else { synthetic::tiny(seed) };
         let graph = Graph::new(trace).unwrap();
         let cuts: Vec<u32> = graph.safe_cuts().collect();
@@ -100,7 +100,7 @@ fn nested_plans_against_brute_force() {
     println!(
         "{graphs} graphs, {equal} with the least peak of all nested plans; nesting gains on {gains}, {reached} of them in full"
     );
-    assert!(graphs > 200 && equal * 100 >= graphs * 95 && reached * 100 >= gains * 75);
+    assert!(graphs > 100 && equal * 100 >= graphs * 95 && reached * 100 >= gains * 75);
 }
 
 #[test]

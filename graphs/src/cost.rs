@@ -110,7 +110,9 @@ impl CostModel {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let source = Source::Path(path.as_ref().into());
         let name = source.label();
-        let device = read::json(&source.read()?, &name)?;
+        let text = source.read()?;
+        read::expect_object(&text, &name)?;
+        let device = read::json(&text, &name)?;
         Self::new(device).map_err(|faults| LoadError::Invalid { name, faults })
     }
 

@@ -215,6 +215,7 @@ fn format_of(text: &[u8], name: &str) -> Result<Option<String>, LoadError> {
     struct Head {
         format: Option<String>,
     }
+    expect_object(text, name)?;
     Ok(json::<Head>(text, name)?.format)
 }
 
@@ -223,7 +224,6 @@ fn format_of(text: &[u8], name: &str) -> Result<Option<String>, LoadError> {
 /// # Errors
 /// [`LoadError::Json`].
 pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError> {
-    expect_object(text, name)?;
     // The plain parser first: tracking paths costs, and nearly all documents are well-formed.
     if let Ok(value) = serde_json::from_slice(text) {
         return Ok(value);
@@ -241,7 +241,7 @@ pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError
 }
 
 /// Every document is an object; a list would pass for one whose fields have no names.
-fn expect_object(text: &[u8], name: &str) -> Result<(), LoadError> {
+pub(crate) fn expect_object(text: &[u8], name: &str) -> Result<(), LoadError> {
     let message = match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
         Some(b'{') => return Ok(()),
         Some(_) => "expected a JSON object: the first character must be {",
