@@ -24,9 +24,10 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
 /// Refuses what only the exact planner heeds, where another planner would leave it out.
 pub(crate) fn refuse_unheeded(rules: &args::Exact, planner: &str) -> Result<(), Failure> {
     // All by name: a new option does not compile before it is listed here.
-    let args::Exact { selective, granularity, only, never, time_limit, max_labels } = rules;
+    let args::Exact { selective, nesting, granularity, only, never, time_limit, max_labels } = rules;
     let given = [
         ("--selective", *selective),
+        ("--nesting", *nesting > 1),
         ("--granularity", *granularity != args::Granularity::Operator),
         ("--only", !only.is_empty()),
         ("--never", !never.is_empty()),
