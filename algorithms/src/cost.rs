@@ -7,6 +7,7 @@ use remat_graphs::{BackwardKernel, Graph, Kernel};
 pub struct Costs {
     kernels: Vec<u64>,
     offsets: Vec<u32>,
+    backward: Vec<u64>,
     forward_ns: u64,
     backward_ns: u64,
 }
@@ -21,14 +22,20 @@ impl Costs {
             offsets.push(kernels.len() as u32);
         }
         let forward_ns = kernels.iter().fold(0u64, |sum, &ns| sum.saturating_add(ns));
-        let backward_ns = graph.backward().iter().map(backward).fold(0u64, u64::saturating_add);
-        Self { kernels, offsets, forward_ns, backward_ns }
+        let backward: Vec<u64> = graph.backward().iter().map(backward).collect();
+        let backward_ns = backward.iter().fold(0u64, |sum, &ns| sum.saturating_add(ns));
+        Self { kernels, offsets, backward, forward_ns, backward_ns }
     }
 
     /// Times of an operator's kernels.
     pub fn operator_kernels(&self, operator: u32) -> &[u64] {
         let o = operator as usize;
         &self.kernels[self.offsets[o] as usize..self.offsets[o + 1] as usize]
+    }
+
+    /// Times of the kernels of the backward pass, recomputations excluded.
+    pub fn backward_kernels(&self) -> &[u64] {
+        &self.backward
     }
 
     /// Time of the forward pass and the loss.

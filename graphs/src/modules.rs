@@ -75,6 +75,17 @@ impl ModuleTree {
         (0..self.calls.len() as u32).filter(move |&i| fits(&self.calls[i as usize]))
     }
 
+    /// The largest calls that lie within operators `start..end` as a whole, in order; the model itself is none of them.
+    /// Time O(calls).
+    pub fn within(&self, start: u32, end: u32) -> Vec<u32> {
+        let lies_within = |c: &Call| start <= c.start && c.end <= end && c.start < c.end;
+        let is_largest = |&i: &u32| {
+            let call = &self.calls[i as usize];
+            call.parent.is_some_and(|p| p == 0 || !lies_within(&self.calls[p as usize])) && lies_within(call)
+        };
+        (0..self.calls.len() as u32).filter(is_largest).collect()
+    }
+
     /// Safe cuts at which a call of depth `1 ..= depth` starts or ends, with cut 0 and the cut before the loss where
     /// these are safe; ascending. Time O(operators + calls).
     pub fn boundaries(&self, graph: &Graph, depth: u32) -> Vec<u32> {

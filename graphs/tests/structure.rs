@@ -248,3 +248,18 @@ fn a_small_drawing() {
 "##
     );
 }
+
+#[test]
+fn whole_calls_within_a_range() {
+    let graph = zoo::load("resnet18-b64").unwrap();
+    let tree = ModuleTree::of(&graph);
+    let paths = |start, end| tree.within(start, end).into_iter().map(|c| tree.path(&graph, c)).collect::<Vec<_>>();
+    let calls: Vec<_> = tree.at_depth(1).collect();
+    assert_eq!(paths(0, graph.loss() + 1), calls.iter().map(|&c| tree.path(&graph, c)).collect::<Vec<_>>());
+    // A call as a whole, then all of it but its first operator.
+    let layer = tree.calls().iter().find(|c| c.end - c.start > 10 && c.depth == 1).unwrap();
+    assert_eq!(paths(layer.start, layer.end).len(), 1);
+    let inner = paths(layer.start + 1, layer.end);
+    assert!(inner.len() > 1 && inner.iter().all(|p| p.contains('.')), "{inner:?}");
+    assert_eq!(paths(layer.start, layer.start), [""; 0]);
+}

@@ -121,6 +121,31 @@ impl Regions {
         Ok(regions)
     }
 
+    /// The regions less one and those inside it. Regions before it keep their indices. Time and memory O(regions).
+    #[must_use]
+    pub fn without(&self, region: u32) -> Self {
+        // Outer before inner: the regions inside follow it.
+        let from = region as usize;
+        let depth = self.all[from].depth;
+        let end = self.all[from + 1..].iter().position(|r| r.depth <= depth).map_or(self.all.len(), |n| from + 1 + n);
+        let gone = (end - from) as u32;
+        let moved = |&i: &u32| match i as usize {
+            i if i < from => Some(i as u32),
+            i if i < end => None,
+            i => Some(i as u32 - gone),
+        };
+        let kept = self.all.iter().enumerate().filter(|(i, _)| !(from..end).contains(i));
+        let all: Vec<Region> = kept
+            .map(|(_, r)| Region {
+                parent: r.parent.as_ref().and_then(moved),
+                inner: r.inner.iter().filter_map(moved).collect(),
+                ..r.clone()
+            })
+            .collect();
+        let depth = all.iter().map(|r| r.depth).max().unwrap_or(0);
+        Self { outermost: self.outermost.iter().filter_map(moved).collect(), all, depth }
+    }
+
     fn add(&mut self, graph: &Graph, segments: &[Segment], frame: &Frame, path: &str) -> Result<Vec<u32>, PlanError> {
         let mut order: Vec<usize> = (0..segments.len()).collect();
         order.sort_by_key(|&i| segments[i].start);

@@ -1,6 +1,6 @@
 //! What memory goes to, module by module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remat_graphs::{Graph, StorageKind};
 use serde::{Deserialize, Serialize};
@@ -171,6 +171,14 @@ impl FactorTable {
     }
 }
 
+/// The largest depth at which a table tells at most `rows` modules apart, and 1 if none does. Time O(graph × depth).
+pub fn fitting_depth(graph: &Graph, rows: usize) -> u32 {
+    let paths: BTreeSet<&str> = graph.operators().iter().map(|o| o.module.as_str()).collect();
+    let deepest = paths.iter().map(|p| p.matches('.').count() as u32 + 1).max().unwrap_or(1);
+    let fits = |depth: &u32| paths.iter().map(|p| cut(p, *depth)).collect::<BTreeSet<_>>().len() <= rows;
+    (1..=deepest).rev().find(fits).unwrap_or(1)
+}
+
 /// All gradients of parameters, in the wanted element type.
 fn gradients(graph: &Graph, wanted: Option<ElementType>) -> Result<Vec<Alive>, FactorError> {
     let all: Vec<(u32, u32, Kind)> = (0..graph.sizes().len() as u32)
@@ -224,7 +232,7 @@ impl Rows {
 }
 
 /// The first `depth` components of a path.
-fn cut(path: &str, depth: u32) -> &str {
+pub(super) fn cut(path: &str, depth: u32) -> &str {
     let Some(last) = depth.checked_sub(1) else { return "" };
     path.match_indices('.').nth(last as usize).map_or(path, |(at, _)| &path[..at])
 }

@@ -4,6 +4,8 @@
 //! (see [`replay`]). [`Predictor::peaks`] gives the peaks alone and is what planners call.
 
 mod alive;
+mod alive_over;
+mod clock;
 mod columns;
 mod element;
 mod factors;
@@ -11,17 +13,23 @@ mod optimizer;
 mod program;
 mod recording;
 mod replay;
+mod spans;
 mod timeline;
+mod worth;
 
 pub use alive::{Alive, AliveAtPeak, OfModule, OfOperator, PeakOf, alive_at_peak};
+pub use alive_over::{AliveOver, AliveThen, Largest, alive_over};
+pub use clock::Clock;
 pub use columns::Column;
 pub use element::{ElementType, UnknownElementType};
-pub use factors::{FactorError, FactorOptions, FactorTable, Factors};
+pub use factors::{FactorError, FactorOptions, FactorTable, Factors, fitting_depth};
 pub use optimizer::{Optimizer, UnknownOptimizer};
 pub use program::Program;
 pub use recording::{ByKind, Kind};
 pub use replay::{Moment, Observer, Replayed, Scratch, Unobserved, replay};
+pub use spans::{Run, Span};
 pub use timeline::{Entry, Phase, Timeline, When};
+pub use worth::{Worth, worth};
 
 use remat_graphs::Graph;
 
