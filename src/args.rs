@@ -1,10 +1,14 @@
 //! What the command line accepts, as it was written. Each command resolves its own arguments to settings.
 
+mod report;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use remat::{Algorithm, Optimizer};
+
+pub(crate) use report::{Chart, Published, Report};
 
 use crate::algorithms;
 
@@ -45,6 +49,7 @@ pub(crate) enum Command {
     Predict(Predict),
     Compare(Compare),
     Frontier(Frontier),
+    Report(Report),
     Check(Check),
     Inspect(Inspect),
     Zoo(Zoo),

@@ -8,6 +8,7 @@ mod glyphs;
 mod input;
 mod output;
 mod progress;
+mod report;
 mod table;
 mod terminal;
 mod timeline;

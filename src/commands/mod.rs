@@ -8,6 +8,7 @@ mod inspect;
 mod man;
 mod plan;
 mod predict;
+mod report;
 mod rules;
 mod zoo;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Predict(args) => predict::run(&predict::Settings::resolve(&args)?),
         Command::Compare(args) => compare::run(&compare::Settings::resolve(args)?),
         Command::Frontier(args) => frontier::run(&frontier::Settings::resolve(args)?),
+        Command::Report(args) => report::run(&report::Settings::resolve(args)?),
         Command::Check(args) => check::run(&check::Settings::resolve(&args)?),
         Command::Inspect(args) => inspect::run(&inspect::Settings::resolve(&args)?),
         Command::Zoo(args) => zoo::run(args.format),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{env, fs};
 
-use crate::{remat, stdout};
+use crate::{Folder, remat, stdout};
 
 /// Where they are kept.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/generated");
@@ -86,6 +86,7 @@ fn help_fits_eighty_columns_and_has_examples() {
 
 #[test]
 fn examples_of_the_help_work() {
+    let folder = Folder::new();
     let page = stdout(&remat("man").assert().success());
     let commands = page.lines().filter_map(|l| l.strip_prefix("remat\\-")?.strip_suffix("(1)"));
     for command in [""].into_iter().chain(commands) {
@@ -98,7 +99,7 @@ fn examples_of_the_help_work() {
             if ["plan.json", "step.trace.json.gz", "frontier"].iter().any(|file| arguments.contains(file)) {
                 continue;
             }
-            remat(&arguments.replace('\'', "")).assert().success();
+            folder.remat(&arguments.replace('\'', "")).assert().success();
         }
     }
 }

@@ -12,6 +12,7 @@ mod files;
 mod generated;
 mod graphs;
 mod plans;
+mod report;
 mod slips;
 #[cfg(target_os = "linux")]
 mod terminal;

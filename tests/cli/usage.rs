@@ -22,6 +22,8 @@ Commands:
   compare      Compare what all algorithms make of one or more steps
   frontier     Show all plans worth having, from no recomputation to the least
                peak
+  report       Draw a step with and without a plan: memory over time, frontier,
+               modules, regions
   check        Verify a plan independently of planners and predictor
   inspect      Show what a step or a chain is made of
   zoo          List the built-in training steps
@@ -306,7 +308,7 @@ hint: add --format dot
 fn manual_pages_are_for_commands() {
     remat("man plam").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: there is no command "plam"
-hint: commands are plan, predict, compare, frontier, check, inspect, zoo, completions, man
+hint: commands are plan, predict, compare, frontier, report, check, inspect, zoo, completions, man
 
 "#]]);
 }

@@ -29,6 +29,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             [CompletionResult]::new('predict', 'predict', [CompletionResultType]::ParameterValue, 'Predict the peak memory of a step, to the byte')
             [CompletionResult]::new('compare', 'compare', [CompletionResultType]::ParameterValue, 'Compare what all algorithms make of one or more steps')
             [CompletionResult]::new('frontier', 'frontier', [CompletionResultType]::ParameterValue, 'Show all plans worth having, from no recomputation to the least peak')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Draw a step with and without a plan: memory over time, frontier, modules, regions')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Verify a plan independently of planners and predictor')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a step or a chain is made of')
             [CompletionResult]::new('zoo', 'zoo', [CompletionResultType]::ParameterValue, 'List the built-in training steps')
@@ -104,6 +105,35 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'remat;report' {
+            [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Plan to show, a plan/1 document: a path or -; repeatable')
+            [CompletionResult]::new('--plan', '--plan', [CompletionResultType]::ParameterName, 'Plan to show, a plan/1 document: a path or -; repeatable')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Planning algorithm; repeatable [default: auto, or none beside a --plan]')
+            [CompletionResult]::new('--algorithm', '--algorithm', [CompletionResultType]::ParameterName, 'Planning algorithm; repeatable [default: auto, or none beside a --plan]')
+            [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable')
+            [CompletionResult]::new('--budget', '--budget', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable')
+            [CompletionResult]::new('--nesting', '--nesting', [CompletionResultType]::ParameterName, 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof')
+            [CompletionResult]::new('--granularity', '--granularity', [CompletionResultType]::ParameterName, 'What a region is made of: any operators, or whole module calls and runs of sibling calls')
+            [CompletionResult]::new('--only', '--only', [CompletionResultType]::ParameterName, 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable')
+            [CompletionResult]::new('--never', '--never', [CompletionResultType]::ParameterName, 'Never recompute modules whose path matches; repeatable')
+            [CompletionResult]::new('--time-limit', '--time-limit', [CompletionResultType]::ParameterName, 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound')
+            [CompletionResult]::new('--max-labels', '--max-labels', [CompletionResultType]::ParameterName, 'Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound')
+            [CompletionResult]::new('--optimizer', '--optimizer', [CompletionResultType]::ParameterName, 'Optimizer whose states and temporaries count towards the peak')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file')
+            [CompletionResult]::new('--depth', '--depth', [CompletionResultType]::ParameterName, 'How many components of module paths are told apart [default: as many as make at most 40 rows]')
+            [CompletionResult]::new('--resolution', '--resolution', [CompletionResultType]::ParameterName, 'Distance between the budgets of the frontier: bytes, 64MiB, or a share of the peak without checkpointing')
+            [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'What to write [default: by the ending of --output, else html]')
+            [CompletionResult]::new('--chart', '--chart', [CompletionResultType]::ParameterName, 'Which picture (svg) or table (csv) [default: timeline]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to a file, whole or not at all; - is standard output')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to a file, whole or not at all; - is standard output')
+            [CompletionResult]::new('--selective', '--selective', [CompletionResultType]::ParameterName, 'Let regions keep the results of kernels that take long per byte, such as matrix products')
+            [CompletionResult]::new('--no-frontier', '--no-frontier', [CompletionResultType]::ParameterName, 'Leave out the frontier and the other algorithms')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'remat;check' {
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'What to print')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -150,6 +180,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             [CompletionResult]::new('predict', 'predict', [CompletionResultType]::ParameterValue, 'Predict the peak memory of a step, to the byte')
             [CompletionResult]::new('compare', 'compare', [CompletionResultType]::ParameterValue, 'Compare what all algorithms make of one or more steps')
             [CompletionResult]::new('frontier', 'frontier', [CompletionResultType]::ParameterValue, 'Show all plans worth having, from no recomputation to the least peak')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Draw a step with and without a plan: memory over time, frontier, modules, regions')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Verify a plan independently of planners and predictor')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a step or a chain is made of')
             [CompletionResult]::new('zoo', 'zoo', [CompletionResultType]::ParameterValue, 'List the built-in training steps')
@@ -168,6 +199,9 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             break
         }
         'remat;help;frontier' {
+            break
+        }
+        'remat;help;report' {
             break
         }
         'remat;help;check' {

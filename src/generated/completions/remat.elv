@@ -26,6 +26,7 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand predict 'Predict the peak memory of a step, to the byte'
             cand compare 'Compare what all algorithms make of one or more steps'
             cand frontier 'Show all plans worth having, from no recomputation to the least peak'
+            cand report 'Draw a step with and without a plan: memory over time, frontier, modules, regions'
             cand check 'Verify a plan independently of planners and predictor'
             cand inspect 'Show what a step or a chain is made of'
             cand zoo 'List the built-in training steps'
@@ -96,6 +97,34 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'remat;report'= {
+            cand -p 'Plan to show, a plan/1 document: a path or -; repeatable'
+            cand --plan 'Plan to show, a plan/1 document: a path or -; repeatable'
+            cand -a 'Planning algorithm; repeatable [default: auto, or none beside a --plan]'
+            cand --algorithm 'Planning algorithm; repeatable [default: auto, or none beside a --plan]'
+            cand -b 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable'
+            cand --budget 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable'
+            cand --nesting 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof'
+            cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
+            cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
+            cand --never 'Never recompute modules whose path matches; repeatable'
+            cand --time-limit 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound'
+            cand --max-labels 'Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound'
+            cand --optimizer 'Optimizer whose states and temporaries count towards the peak'
+            cand --device 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file'
+            cand --depth 'How many components of module paths are told apart [default: as many as make at most 40 rows]'
+            cand --resolution 'Distance between the budgets of the frontier: bytes, 64MiB, or a share of the peak without checkpointing'
+            cand --format 'What to write [default: by the ending of --output, else html]'
+            cand --chart 'Which picture (svg) or table (csv) [default: timeline]'
+            cand -o 'Write to a file, whole or not at all; - is standard output'
+            cand --output 'Write to a file, whole or not at all; - is standard output'
+            cand --selective 'Let regions keep the results of kernels that take long per byte, such as matrix products'
+            cand --no-frontier 'Leave out the frontier and the other algorithms'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'remat;check'= {
             cand --format 'What to print'
             cand -h 'Print help (see more with ''--help'')'
@@ -137,6 +166,7 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand predict 'Predict the peak memory of a step, to the byte'
             cand compare 'Compare what all algorithms make of one or more steps'
             cand frontier 'Show all plans worth having, from no recomputation to the least peak'
+            cand report 'Draw a step with and without a plan: memory over time, frontier, modules, regions'
             cand check 'Verify a plan independently of planners and predictor'
             cand inspect 'Show what a step or a chain is made of'
             cand zoo 'List the built-in training steps'
@@ -151,6 +181,8 @@ set edit:completion:arg-completer[remat] = {|@words|
         &'remat;help;compare'= {
         }
         &'remat;help;frontier'= {
+        }
+        &'remat;help;report'= {
         }
         &'remat;help;check'= {
         }

@@ -30,6 +30,7 @@ complete -c remat -n "__fish_remat_needs_command" -f -a "plan" -d 'Plan which op
 complete -c remat -n "__fish_remat_needs_command" -f -a "predict" -d 'Predict the peak memory of a step, to the byte'
 complete -c remat -n "__fish_remat_needs_command" -f -a "compare" -d 'Compare what all algorithms make of one or more steps'
 complete -c remat -n "__fish_remat_needs_command" -f -a "frontier" -d 'Show all plans worth having, from no recomputation to the least peak'
+complete -c remat -n "__fish_remat_needs_command" -f -a "report" -d 'Draw a step with and without a plan: memory over time, frontier, modules, regions'
 complete -c remat -n "__fish_remat_needs_command" -f -a "check" -d 'Verify a plan independently of planners and predictor'
 complete -c remat -n "__fish_remat_needs_command" -f -a "inspect" -d 'Show what a step or a chain is made of'
 complete -c remat -n "__fish_remat_needs_command" -f -a "zoo" -d 'List the built-in training steps'
@@ -130,6 +131,49 @@ complete -c remat -n "__fish_remat_using_subcommand frontier" -l exact -d 'Show 
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l selective -d 'Let regions keep the results of kernels that take long per byte, such as matrix products'
 complete -c remat -n "__fish_remat_using_subcommand frontier" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c remat -n "__fish_remat_using_subcommand frontier" -s V -l version -d 'Print version'
+complete -c remat -n "__fish_remat_using_subcommand report" -s p -l plan -d 'Plan to show, a plan/1 document: a path or -; repeatable' -r -F
+complete -c remat -n "__fish_remat_using_subcommand report" -s a -l algorithm -d 'Planning algorithm; repeatable [default: auto, or none beside a --plan]' -r -f -a "auto\t'interval for a training step, linear for a chain'
+none\t'keeps everything, recomputes nothing (baseline)'
+every\t'recomputes every layer on its own (baseline)'
+sqrt\t'about sqrt(n) regions of equally many layers (baseline)'
+uniform-K\t'K regions of equally many layers (baseline)'
+chen\t'conservative peak of a chain: all checkpoints and the largest region (heuristic: greedy by a threshold, best of about 130)'
+cubic\t'conservative peak of a chain: all checkpoints and the largest region (optimal on chains)'
+linear\t'traced peak of a chain: checkpoints up to the current region, the region, a gradient pair (optimal on chains)'
+linear-x\t'traced peak of a chain, exact for each step of a region\'s backward pass (optimal on chains)'
+interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
+complete -c remat -n "__fish_remat_using_subcommand report" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
+module\t'Whole module calls, or runs of consecutive calls of siblings'"
+complete -c remat -n "__fish_remat_using_subcommand report" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l never -d 'Never recompute modules whose path matches; repeatable' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l max-labels -d 'Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l optimizer -d 'Optimizer whose states and temporaries count towards the peak' -r -f -a "sgd\t''
+sgd-momentum\t''
+adam\t''
+adam-foreach\t''
+adam-fused\t''
+adamw\t''
+adamw-foreach\t''
+adamw-fused\t''"
+complete -c remat -n "__fish_remat_using_subcommand report" -l device -d 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file' -r -F
+complete -c remat -n "__fish_remat_using_subcommand report" -l depth -d 'How many components of module paths are told apart [default: as many as make at most 40 rows]' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l resolution -d 'Distance between the budgets of the frontier: bytes, 64MiB, or a share of the peak without checkpointing' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l format -d 'What to write [default: by the ending of --output, else html]' -r -f -a "html\t'A page with everything on it, for a browser'
+svg\t'One picture, for papers and notebooks'
+csv\t'The data behind one picture, for spreadsheets; sizes in bytes'
+json\t'All data, for programs; sizes in bytes'"
+complete -c remat -n "__fish_remat_using_subcommand report" -l chart -d 'Which picture (svg) or table (csv) [default: timeline]' -r -f -a "timeline\t'Memory over the step, by kind'
+frontier\t'Peak against recomputation'
+factors\t'Memory by module'
+regions\t'The regions of the plans (csv only)'"
+complete -c remat -n "__fish_remat_using_subcommand report" -s o -l output -d 'Write to a file, whole or not at all; - is standard output' -r -F
+complete -c remat -n "__fish_remat_using_subcommand report" -l selective -d 'Let regions keep the results of kernels that take long per byte, such as matrix products'
+complete -c remat -n "__fish_remat_using_subcommand report" -l no-frontier -d 'Leave out the frontier and the other algorithms'
+complete -c remat -n "__fish_remat_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c remat -n "__fish_remat_using_subcommand report" -s V -l version -d 'Print version'
 complete -c remat -n "__fish_remat_using_subcommand check" -l format -d 'What to print' -r -f -a "table\t'For people; sizes in binary units'
 json\t'For programs; sizes in bytes'"
 complete -c remat -n "__fish_remat_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -150,13 +194,14 @@ complete -c remat -n "__fish_remat_using_subcommand completions" -s h -l help -d
 complete -c remat -n "__fish_remat_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c remat -n "__fish_remat_using_subcommand man" -s h -l help -d 'Print help'
 complete -c remat -n "__fish_remat_using_subcommand man" -s V -l version -d 'Print version'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "plan" -d 'Plan which operators of a step to recompute'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "predict" -d 'Predict the peak memory of a step, to the byte'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "compare" -d 'Compare what all algorithms make of one or more steps'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "frontier" -d 'Show all plans worth having, from no recomputation to the least peak'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "check" -d 'Verify a plan independently of planners and predictor'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "inspect" -d 'Show what a step or a chain is made of'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "zoo" -d 'List the built-in training steps'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "man" -d 'Print the manual page of remat, or of one of its commands'
-complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier check inspect zoo completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "plan" -d 'Plan which operators of a step to recompute'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "predict" -d 'Predict the peak memory of a step, to the byte'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "compare" -d 'Compare what all algorithms make of one or more steps'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "frontier" -d 'Show all plans worth having, from no recomputation to the least peak'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "report" -d 'Draw a step with and without a plan: memory over time, frontier, modules, regions'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "check" -d 'Verify a plan independently of planners and predictor'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "inspect" -d 'Show what a step or a chain is made of'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "zoo" -d 'List the built-in training steps'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "man" -d 'Print the manual page of remat, or of one of its commands'
+complete -c remat -n "__fish_remat_using_subcommand help; and not __fish_seen_subcommand_from plan predict compare frontier report check inspect zoo completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,131 @@
+//! Peak against recomputation: all plans worth having, the shown ones, and other algorithms.
+
+use std::fmt::Write as _;
+
+use remat::bytes::human;
+
+use super::labels::Labels;
+use super::{Canvas, Drawn};
+use crate::report::data::{OfGraph, Point};
+use crate::report::svg::{Scale, Svg, byte_ticks, bytes_label, percent_ticks, px};
+
+/// Millionths, as axes count shares.
+#[expect(clippy::cast_sign_loss, reason = "no less than 0")]
+fn millionths(share: f64) -> u64 {
+    (share * 1e6).round().max(0.0) as u64
+}
+
+/// Draws the frontier of a graph; without points, what is known.
+pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
+    let cases: Vec<Point> = graph.cases.iter().map(super::super::data::Case::point).collect();
+    let frontier = graph.frontier.as_deref().unwrap_or_default();
+    let all = || frontier.iter().chain(&graph.algorithms).chain(&cases);
+    let peaks = || all().map(|p| p.peak).chain(graph.budgets.iter().copied());
+    let (least, most) = (peaks().min().unwrap_or(0), peaks().max().unwrap_or(1));
+    let x_ticks = byte_ticks(least, most, if canvas.is_narrow { 4 } else { 7 });
+    let y_ticks = percent_ticks(all().map(|p| millionths(p.overhead)).max().unwrap_or(0).max(10_000), 5);
+    let (left, right) = if canvas.is_narrow { (48.0, canvas.width - 10.0) } else { (64.0, canvas.width - 24.0) };
+    let top = if canvas.is_titled { 50.0 } else { 26.0 };
+    let bottom = top + if canvas.is_narrow { 220.0 } else { 270.0 };
+    let ends = |ticks: &[u64]| (ticks.first().copied().unwrap_or(0), ticks.last().copied().unwrap_or(1));
+    let x = Scale::between(ends(&x_ticks).0, ends(&x_ticks).1, left, right);
+    let y = Scale::new(ends(&y_ticks).1, bottom, top);
+
+    let mut svg = Svg::default();
+    if canvas.is_titled {
+        svg.label(left, 20.0, "title", &format!("{}, peak against recomputation", graph.graph));
+    }
+    let axis = "recomputation, share of forward and backward pass";
+    svg.label(if canvas.is_narrow { 4.0 } else { left - 40.0 }, top - 12.0, "quiet", axis);
+    for &tick in &y_ticks {
+        svg.line((left, y.at(tick)), (right, y.at(tick)), if tick == 0 { "axis" } else { "grid" });
+        svg.label(left - 8.0, y.at(tick) + 4.0, "tick end", &percent(tick));
+    }
+    for &tick in &x_ticks {
+        svg.line((x.at(tick), top), (x.at(tick), bottom), "grid");
+        let anchor = if x.at(tick) + 24.0 > canvas.width { "tick end" } else { "tick mid" };
+        svg.label(x.at(tick).min(canvas.width - 2.0), bottom + 16.0, anchor, &bytes_label(tick));
+    }
+    svg.label(left, bottom + 34.0, "quiet", "peak memory of the step");
+
+    let at = |p: &Point| (x.at(p.peak), y.at(millionths(p.overhead)));
+    let mut labels = Labels::within([left, top - 10.0, canvas.width, bottom]);
+    for &budget in &graph.budgets {
+        svg.line((x.at(budget), top), (x.at(budget), bottom), "limit");
+        labels.avoid_line((x.at(budget), top), (x.at(budget), bottom));
+        labels.place(
+            &mut svg,
+            (x.at(budget) - 6.0, top + 8.0),
+            &format!("budget {}", human(budget)),
+            "halo limit-label",
+        );
+    }
+    if !frontier.is_empty() {
+        svg.element("path").attr("d", staircase(frontier, &at)).attr("class", "step").empty();
+        for pair in frontier.windows(2) {
+            let ((x1, y1), (x2, y2)) = (at(&pair[1]), at(&pair[0]));
+            labels.avoid_line((x1, y1), (x2, y1));
+            labels.avoid_line((x2, y1), (x2, y2));
+        }
+        for p in frontier {
+            let (cx, cy) = at(p);
+            svg.element("circle").at("cx", cx).at("cy", cy).attr("r", 2.6).attr("class", "point").open();
+            svg.element("title").text(&said(p));
+            svg.close();
+        }
+    }
+    for p in &graph.algorithms {
+        let (cx, cy) = at(p);
+        svg.element("rect").rect(cx - 3.5, cy - 3.5, 7.0, 7.0).attr("class", "algorithm").open();
+        svg.element("title").text(&said(p));
+        svg.close();
+        labels.avoid(cx, cy, 4.0);
+    }
+    for p in &cases {
+        let (cx, cy) = at(p);
+        svg.element("circle").at("cx", cx).at("cy", cy).attr("r", 6).attr("class", "chosen").open();
+        svg.element("title").text(&said(p));
+        svg.close();
+        labels.avoid(cx, cy, 6.0);
+    }
+    for p in &cases {
+        labels.place(&mut svg, at(p), &p.label, "halo strong");
+    }
+    // A case that another algorithm makes, too, needs one label.
+    let is_new = |p: &&Point| !cases.iter().any(|c| (c.peak, &c.label) == (p.peak, &p.label));
+    for p in graph.algorithms.iter().filter(is_new).filter(|p| p.label != "none") {
+        labels.place(&mut svg, at(p), &p.label, "halo quiet");
+    }
+    let shown: Vec<String> = cases.iter().map(said).collect();
+    Drawn {
+        markup: svg.finish(),
+        height: bottom + if canvas.is_titled { 54.0 } else { 42.0 },
+        title: format!("{}: peak against recomputation", graph.graph),
+        description: format!("{} plans of which none is beaten in both. Shown: {}.", frontier.len(), shown.join("; ")),
+    }
+}
+
+fn said(p: &Point) -> String {
+    format!("{}: peak {}, {} more time", p.label, human(p.peak), percent(millionths(p.overhead)))
+}
+
+/// Millionths as a percentage, with as many decimals as it takes, at most one.
+fn percent(millionths: u64) -> String {
+    let tenths = (millionths + 500) / 1000;
+    if tenths.is_multiple_of(10) { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) }
+}
+
+/// For every budget, the least recomputation known within it. Peaks fall along the points.
+fn staircase(points: &[Point], at: &impl Fn(&Point) -> (f64, f64)) -> String {
+    let mut path = String::new();
+    for p in points.iter().rev() {
+        let (x, y) = at(p);
+        if path.is_empty() {
+            path = format!("M{} {}", px(x), px(y));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(path, "H{}V{}", px(x), px(y));
+        }
+    }
+    path
+}
