@@ -51,7 +51,7 @@ pub(super) struct Facts<'a> {
     pub(super) nodes: Vec<Node>,
     /// For each operator its saved storages, ascending, and when each is released.
     pub(super) releases: Vec<Vec<(u32, Release)>>,
-    /// Storages that the loss operator returns: what the backward pass starts from.
+    /// The loss, whoever computes it: what the backward pass starts from.
     pub(super) loss_result: Vec<u32>,
 }
 
@@ -132,8 +132,7 @@ impl<'a> Facts<'a> {
             self.last[s as usize] = Some(self.loss());
         }
         let roots = trace.backward.iter().filter(|k| k.of.is_none()).flat_map(|k| &k.reads);
-        let loss = self.loss();
-        self.loss_result.extend(roots.filter(|&&s| self.writer[s as usize].is_some_and(|w| w.0 == loss)));
+        self.loss_result.extend(roots.filter(|&&s| self.writer[s as usize].is_some()));
     }
 
     /// A node is a maximal run of kernels of one operator under one name; accumulation and the root stand alone.

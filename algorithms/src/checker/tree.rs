@@ -268,7 +268,10 @@ fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
     if first.kernels.is_empty() && first.op != GETITEM {
         let before = facts.trace.operators[..s.start as usize].iter().rev().find_map(|o| o.kernels.last());
         let result = before.and_then(|k| if k.writes.is_empty() { k.reads.first() } else { k.writes.first() });
-        inputs.extend(result.filter(|&&r| facts.writer[r as usize].is_some()));
+        let is_alive = |r: &&u32| {
+            facts.writer[**r as usize].is_some() && facts.last[**r as usize].is_some_and(|last| last >= s.start)
+        };
+        inputs.extend(result.filter(is_alive));
     }
     inputs.sort_unstable();
     inputs.dedup();

@@ -1,5 +1,6 @@
 //! The part of a network that a bound leaves, and lower bounds on what is still to be paid.
 
+use super::least::Rest;
 use super::network::Network;
 
 /// Fixed-point scale of multipliers: a multiplier `m` prices one byte at `m / 2^SCALE` nanoseconds.
@@ -25,8 +26,46 @@ pub(super) struct Active {
     pub steps: Vec<ActiveStep>,
     /// Most bytes that may be held at the end of a plan.
     pub end_cap: u64,
+    /// The forward pass's own bounds where there are casts.
+    pub forward: Option<ForwardCaps>,
     /// Prices of bytes, with the least price to go from every state.
     duals: Vec<Dual>,
+}
+
+/// Bounds on bytes held without casts.
+#[derive(Debug)]
+pub(super) struct ForwardCaps {
+    /// Per step of the network: most bytes that may be held before it, `None` if the step is impossible.
+    pub cap: Vec<Option<u64>>,
+    /// Per step of the network: bytes of casts that it holds.
+    pub casts: Vec<u64>,
+    /// Per state: can such a bound matter from there on? Else those on all bytes held imply it.
+    pub matters: Vec<bool>,
+}
+
+impl ForwardCaps {
+    fn new(network: &Network, rest: &Rest, limit: u64) -> Option<Self> {
+        if network.forward.is_empty() {
+            return None;
+        }
+        let mut caps = Self {
+            cap: vec![None; network.steps.len()],
+            casts: network.forward.iter().map(|f| f.casts).collect(),
+            matters: vec![false; network.len()],
+        };
+        for v in (0..network.len()).rev() {
+            for i in network.first[v] as usize..network.first[v + 1] as usize {
+                let (step, first) = (&network.steps[i], &network.forward[i]);
+                let to = step.to as usize;
+                let bound = |need: u64, held: u64, rest: u64| limit.checked_sub(need.max(held.checked_add(rest)?));
+                let Some(held) = bound(step.need, step.held, rest.backward[to]) else { continue };
+                let Some(cap) = bound(first.need, step.held - first.casts, rest.forward[to]) else { continue };
+                caps.cap[i] = Some(cap);
+                caps.matters[v] |= cap < held || caps.matters[to];
+            }
+        }
+        Some(caps)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -36,10 +75,11 @@ struct Dual {
 }
 
 impl Active {
-    /// Selects the steps within `limit`; `rest` is [`super::least::rest`]. Only plans that take less time than `below`
+    /// Selects the steps within `limit`. Only plans that take less time than `below`
     /// are of interest. Time O(steps).
-    pub(super) fn new(network: &Network, rest: &[u64], limit: u64, below: u64) -> Self {
+    pub(super) fn new(network: &Network, rest: &Rest, limit: u64, below: u64) -> Self {
         let n = network.len();
+        let forward = ForwardCaps::new(network, rest, limit);
         let mut least_held = vec![u64::MAX; n];
         least_held[0] = 0;
         let mut chosen: Vec<(u32, ActiveStep)> = Vec::new();
@@ -51,10 +91,10 @@ impl Active {
             }
             for i in network.first[v]..network.first[v + 1] {
                 let step = &network.steps[i as usize];
-                let after = rest[step.to as usize];
+                let after = rest.backward[step.to as usize];
                 let Some(total) = after.checked_add(step.held) else { continue };
                 let Some(cap) = limit.checked_sub(step.need.max(total)) else { continue };
-                if held > cap {
+                if held > cap || forward.as_ref().is_some_and(|f| f.cap[i as usize].is_none()) {
                     continue;
                 }
                 let to = step.to as usize;
@@ -81,7 +121,7 @@ impl Active {
             steps[*at as usize] = step;
             *at += 1;
         }
-        let mut active = Self { first, steps, end_cap, duals: Vec::new() };
+        let mut active = Self { first, steps, end_cap, forward, duals: Vec::new() };
         active.price(below);
         active.reduce(below);
         active

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::plan::{Segment, Status};
 
 use super::active::Active;
-use super::least::rest;
+use super::least::Rest;
 use super::nested::Nested;
 use super::network::{Inside, Network};
 use super::planner::{Error, Options, Outcome, Planner, Prepared};
@@ -31,7 +31,7 @@ impl Planner<'_, '_> {
         let mut best = flat;
         for _ in 0..ROUNDS {
             let nested = self.insides(limit, &best.segments, options);
-            let least = self.prepare_with(limit, options, Some(&nested)).rest[0].min(limit);
+            let least = self.prepare_with(limit, options, Some(&nested)).rest.least.min(limit);
             let prepared = self.prepare_with(least, options, Some(&nested));
             let Some(answer) = Self::answer(&prepared, least, u64::MAX, options, started) else { break };
             let found = self.outcome(&prepared, Some(answer), options, None, started);
@@ -44,7 +44,7 @@ impl Planner<'_, '_> {
             }
         }
         let (states, floor) = self.optimizer(options);
-        let bound = self.relaxed(limit, options).map(|relaxed| (relaxed.rest[0].min(limit) + states).max(floor));
+        let bound = self.relaxed(limit, options).map(|relaxed| (relaxed.rest.least.min(limit) + states).max(floor));
         Ok(unproven(best, bound))
     }
 
@@ -98,7 +98,7 @@ impl Planner<'_, '_> {
         let nested = self.insides(limit, near, options);
         for _ in 0..TRIES {
             let prepared = self.prepare_with(limit, options, Some(&nested));
-            if prepared.rest[0] > limit {
+            if prepared.rest.least > limit {
                 return None;
             }
             let answer = Self::answer(&prepared, limit, known, options, started)?;
@@ -124,7 +124,7 @@ impl Planner<'_, '_> {
         let allowed = self.allowed(options);
         let network = Network::build(&self.profile, &self.slots, allowed, keeps, Inside::Anything, limit)
             .filter(|_| self.profile.is_exact)?;
-        let rest = rest(&network);
+        let rest = Rest::of(&network);
         Some(Prepared { network, rest, nested: None, is_complete: false })
     }
 }

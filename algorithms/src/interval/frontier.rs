@@ -50,7 +50,7 @@ impl Planner<'_, '_> {
         let started = Instant::now();
         let plain = self.plain_peak();
         let prepared = self.prepare_for_all(plain, options)?;
-        let least = prepared.rest[0];
+        let least = prepared.rest.least;
         let range = plain - least;
         let mut points = match resolution {
             Resolution::Step(step) => self.grid(&prepared, plain, step.max(1), options, started, progress),
@@ -81,7 +81,7 @@ impl Planner<'_, '_> {
         started: Instant,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Vec<Outcome> {
-        let least = prepared.rest[0];
+        let least = prepared.rest.least;
         let range = plain - least;
         let limits: Vec<u64> = (0..=range.div_ceil(step)).map(|i| least + (i * step).min(range)).collect();
         let mut points = Vec::new();
@@ -115,7 +115,7 @@ impl Planner<'_, '_> {
         started: Instant,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Vec<Outcome> {
-        let least = prepared.rest[0];
+        let least = prepared.rest.least;
         let mut points: Vec<Outcome> = Vec::new();
         let mut limit = plain;
         while limit >= least {

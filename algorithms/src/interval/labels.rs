@@ -2,15 +2,21 @@
 //!
 //! A label of a state is the time and the held bytes of one way to reach it. Of two labels of the same state the one
 //! that is no worse in both can do whatever the other can: its later steps need and hold the same bytes and take the
-//! same time. So only labels that no other dominates are kept.
+//! same time. So only labels that no other dominates are kept. Where autocast caches casts, what is held without casts
+//! is a third part of the label, at the states from which it matters.
+
+use std::collections::BTreeMap;
 
 use super::active::{Active, ActiveStep};
+use super::network::Network;
 
 /// One way to reach a state.
 #[derive(Debug, Clone, Copy)]
 struct Label {
     time: u64,
     held: u64,
+    /// Bytes held without casts; 0 where that does not matter.
+    forward: u64,
     /// Label it continues, as an index into all labels.
     parent: u32,
     /// Step of the network that leads here.
@@ -23,6 +29,12 @@ pub(super) struct Path {
     pub time: u64,
     /// Steps of the network, in order.
     pub steps: Vec<u32>,
+}
+
+impl Path {
+    pub(super) fn new(network: &Network, steps: Vec<u32>) -> Self {
+        Self { time: steps.iter().map(|&i| network.steps[i as usize].time).sum(), steps }
+    }
 }
 
 /// What a search found.
@@ -53,7 +65,7 @@ pub(super) struct Effort<'a> {
 /// Searches all paths over the active steps. Time O(steps × labels per state), memory O(labels).
 pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
     let n = active.first.len() - 1;
-    let mut all: Vec<Label> = vec![Label { time: 0, held: 0, parent: 0, step: 0 }];
+    let mut all: Vec<Label> = vec![Label { time: 0, held: 0, forward: 0, parent: 0, step: 0 }];
     let mut spans: Vec<(u32, u32)> = vec![(0, 0); n];
     spans[0] = (0, 1);
     let mut found = Found { path: None, is_complete: true, labels: 0, candidates: 0 };
@@ -65,7 +77,11 @@ pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
         }
         found.candidates += candidates.len() as u64;
         let from = all.len();
-        keep_undominated(&mut candidates, &mut all);
+        if active.forward.as_ref().is_some_and(|f| f.matters[v]) {
+            keep_undominated_in_both(&mut candidates, &mut all);
+        } else {
+            keep_undominated(&mut candidates, &mut all);
+        }
         if all.len() - from > effort.width {
             found.is_complete = false;
             thin(active, v, &mut all, from, effort.width);
@@ -94,16 +110,26 @@ fn extend(
     out: &mut Vec<Label>,
 ) {
     let labels = &all[span.0 as usize..span.1 as usize];
-    // Along the labels of a state time grows and held bytes shrink.
-    let fits = labels.partition_point(|l| l.held > step.cap);
-    for (i, label) in labels.iter().enumerate().skip(fits) {
+    let forward = active.forward.as_ref().filter(|f| f.matters[step.from as usize]);
+    // Along the labels of a state time grows and, but for casts, held bytes shrink.
+    let skipped = if forward.is_some() { 0 } else { labels.partition_point(|l| l.held > step.cap) };
+    for (i, label) in labels.iter().enumerate().skip(skipped) {
         let time = label.time + step.time;
         if time >= below {
             break;
         }
         let held = label.held + step.held;
+        let mut bare = 0;
+        if let Some(f) = forward {
+            if label.held > step.cap || f.cap[step.step as usize].is_none_or(|cap| label.forward > cap) {
+                continue;
+            }
+            if f.matters[v] {
+                bare = label.forward + step.held - f.casts[step.step as usize];
+            }
+        }
         if time.saturating_add(active.time_to_go(v, held)) < below {
-            out.push(Label { time, held, parent: span.0 + i as u32, step: step.step });
+            out.push(Label { time, held, forward: bare, parent: span.0 + i as u32, step: step.step });
         }
     }
 }
@@ -120,10 +146,28 @@ fn keep_undominated(candidates: &mut [Label], all: &mut Vec<Label>) {
     }
 }
 
+/// As [`keep_undominated`] where the bytes held without casts matter too.
+fn keep_undominated_in_both(candidates: &mut [Label], all: &mut Vec<Label>) {
+    candidates.sort_by_key(|l| (l.time, l.held, l.forward));
+    // Held bytes, and the least bytes held without casts of the labels that hold no more; the latter descend.
+    let mut stairs: BTreeMap<u64, u64> = BTreeMap::new();
+    for label in candidates {
+        if stairs.range(..=label.held).next_back().is_some_and(|(_, &forward)| forward <= label.forward) {
+            continue;
+        }
+        while let Some((&held, _)) = stairs.range(label.held..).next().filter(|(_, f)| **f >= label.forward) {
+            stairs.remove(&held);
+        }
+        stairs.insert(label.held, label.forward);
+        all.push(*label);
+    }
+}
+
 /// Keeps the `width` labels that promise the least time, and the smallest, from which the end can always be reached.
 fn thin(active: &Active, v: usize, all: &mut Vec<Label>, from: usize, width: usize) {
     let mut labels = all.split_off(from);
-    let smallest = labels.pop();
+    let smallest = (0..labels.len()).min_by_key(|&i| (labels[i].held, labels[i].forward));
+    let smallest = smallest.map(|i| labels.remove(i));
     let mut promise: Vec<(u64, usize)> =
         labels.iter().enumerate().map(|(i, l)| (l.time.saturating_add(active.time_to_go(v, l.held)), i)).collect();
     promise.sort_unstable();

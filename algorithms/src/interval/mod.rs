@@ -20,6 +20,20 @@
 //! nodes run the same holds with `I` = what it saves. In the forward pass the live bytes are `|R(t) ∪ H(a) ∪ I(a, b)|`,
 //! with `R(t)` what the running code holds, again whatever the plan.
 //!
+//! Four things need care.
+//!
+//! - *Cached casts.* Under autocast, casts of parameters are alive in the whole forward pass, held or not: they belong to
+//!   `R(t)` there and do not count in `H(a)`. So a state has two weights, `w` with casts for the backward pass and `f`
+//!   without for the forward pass, and a step one need for each. Regions hold no casts: a recomputation makes its own.
+//! - *Saves that nobody reads.* An operator may save what none of its nodes needs; without a node it lets go once the
+//!   backward pass has moved below it. So while the pass stands at operator `k`, what is saved is still that of the
+//!   operators up to `k`. A region is recomputed for its last operator with a node that needs something: operators behind
+//!   it run again, but hold nothing. A region in which no node needs anything is not recomputed; it holds its inputs until
+//!   the pass has moved below it. Inputs that an operator below all such nodes has saved outlive the region's own hold.
+//! - *The loss* is held by the caller to the end, whether the loss operator or the model computes it. So its first
+//!   instance counts in `fixed`, and only instances that recomputations make are like other storages.
+//! - *The model's results* are held by the running code until the loss operator returns: its last readers.
+//!
 //! # The network
 //!
 //! Of the past only `w = |H(a)|` matters, and which storages crossing cut `a` are in `H(a)`, because a later step that
@@ -41,12 +55,11 @@
 //!   dropped before the search.
 //! - **Dominated cuts.** Operators that do nothing (views) neither start nor end a region: moving the cut behind or
 //!   before them never costs anything.
+//! - **Two weights.** With cached casts the least peak to go is a pair of rests (`least.rs`), and labels carry `f` as
+//!   a third part at the states from which the forward bound can be the tighter one.
 //!
-//! The argument needs three things of a trace: backward kernels in descending order of operators, a node for every
-//! operator that saves something, and no autocast cache. (Cached casts of parameters are alive in the whole forward pass,
-//! held or not, so a cast that a plain operator saves is counted twice there; the sets of held storages leave casts out,
-//! because there would be too many.) Where one fails the plan is still valid and predicted exactly, but only
-//! [`Feasible`](crate::plan::Status::Feasible).
+//! The argument needs one thing of a trace: backward kernels in descending order of operators, as autograd runs them.
+//! Where that fails the plan is still valid and predicted exactly, but only [`Feasible`](crate::plan::Status::Feasible).
 //!
 //! # Regions within regions
 //!

@@ -2,7 +2,8 @@
 //!
 //! A state is a cut and the set of storages crossing it that earlier steps hold. A step runs one operator plainly or
 //! checkpoints a region. If earlier steps hold `w` bytes, a step is possible under a bound `M` exactly if
-//! `w + need <= M`, and afterwards `w + held` bytes are held.
+//! `w + need <= M`, and afterwards `w + held` bytes are held. Where autocast caches casts, the forward pass has a bound
+//! of its own: see [`Forward`].
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -11,7 +12,7 @@ use super::allowed::Allowed;
 use super::keep::Keep;
 use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
-use super::scan::{Bounds, Locals, Marks, scan};
+use super::scan::{Bounds, Late, Locals, Marks, scan};
 use super::slots::Slots;
 
 /// Most steps of a network; 32 bytes each.
@@ -24,11 +25,22 @@ pub(super) struct Step {
     pub to: u32,
     /// Bytes that it holds from then on, beyond what is held already.
     pub held: u64,
-    /// Largest live bytes while it runs or its backward pass does, beyond what earlier steps hold.
+    /// Largest live bytes while it runs or its backward pass does, beyond what earlier steps hold; of the backward pass
+    /// alone if the network has [`Forward`]s.
     pub need: u64,
     /// Nanoseconds of recomputation.
     pub time: u64,
     pub kind: StepKind,
+}
+
+/// Forward pass of a step where autocast caches casts. They are alive in the whole forward pass, held or not, so there
+/// they do not count as held: if earlier steps hold `w` bytes without casts, `w + need <= M` must be true as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Forward {
+    /// Largest live bytes while the step runs, beyond what earlier steps hold without casts.
+    pub need: u64,
+    /// Of the bytes that the step holds, those of casts.
+    pub casts: u64,
 }
 
 /// What a step does.
@@ -66,6 +78,10 @@ pub(super) struct Network {
     /// Steps of state `i`: `steps[first[i] .. first[i + 1]]`.
     pub first: Vec<u32>,
     pub steps: Vec<Step>,
+    /// One per step if there are cached casts, else empty.
+    pub forward: Vec<Forward>,
+    /// The limit it was built for.
+    pub limit: u64,
     /// Regions whose local peaks were computed.
     pub regions: u64,
 }
@@ -148,12 +164,15 @@ struct Builder<'a, 'p, 'g> {
     found: FxHashMap<(u32, Vec<u64>), u32>,
     masks: Vec<Vec<u64>>,
     least_held: Vec<u64>,
+    /// Least bytes held without casts.
+    least_forward: Vec<u64>,
     cuts: Vec<u32>,
     /// Temporary number -> final number.
     order: Vec<u32>,
     processed: u32,
     first: Vec<u32>,
     steps: Vec<Step>,
+    forward: Vec<Forward>,
 }
 
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
@@ -167,30 +186,35 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             found: FxHashMap::default(),
             masks: Vec::new(),
             least_held: Vec::new(),
+            least_forward: Vec::new(),
             cuts: Vec::new(),
             order: Vec::new(),
             processed: 0,
             first: vec![0],
             steps: Vec::new(),
+            forward: Vec::new(),
         };
-        b.reach(0, vec![0; slots.words], 0);
+        b.reach(0, vec![0; slots.words], (0, 0));
         b
     }
 
-    /// The state at a cut with a mask, held bytes `w`.
-    fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: u64) -> u32 {
+    /// The state at a cut with a mask, reached with held bytes `w`, with and without casts.
+    fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: (u64, u64)) -> u32 {
         self.slots.restrict(&mut mask, cut);
         let next = self.masks.len() as u32;
         let id = *self.found.entry((cut, mask)).or_insert_with_key(|(_, mask)| {
             self.masks.push(mask.clone());
-            self.least_held.push(w);
+            self.least_held.push(w.0);
+            self.least_forward.push(w.1);
             self.cuts.push(cut);
             self.order.push(0);
             self.pending[cut as usize].push(next);
             next
         });
         let least = &mut self.least_held[id as usize];
-        *least = (*least).min(w);
+        *least = (*least).min(w.0);
+        let least = &mut self.least_forward[id as usize];
+        *least = (*least).min(w.1);
         id
     }
 
@@ -216,18 +240,23 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let size = |s: u32| graph.size(s);
         let op = &self.profile.operators[j as usize];
         let mask = &self.masks[id as usize];
-        let is_held = |s: u32| graph.producer(s).is_some_and(|p| p < j) && self.slots.contains(mask, s);
-        let mut need = 0;
+        let is_new = |s: &u32| {
+            let is_held = graph.producer(*s).is_some_and(|p| p < j) && self.slots.contains(mask, *s);
+            !is_held && !self.profile.always[*s as usize]
+        };
+        let is_cast = |s: &u32| self.profile.program.is_cached_cast[*s as usize];
+        let mut forward = 0;
         let shared: u64 = self.held_and_running(mask, j);
         for moment in &op.moments {
-            let saved: u64 = moment.saved_only.iter().copied().filter(|&s| !is_held(s)).map(size).sum();
-            need = need.max((moment.running + saved).saturating_sub(shared));
+            let saved: u64 = moment.saved_only.iter().copied().filter(is_new).map(size).sum();
+            forward = forward.max((moment.running + saved).saturating_sub(shared));
         }
-        let held: u64 = op.saves.iter().copied().filter(|&s| !is_held(s)).map(size).sum();
-        let mut left = held;
+        let held: u64 = op.saves.iter().copied().filter(is_new).map(size).sum();
+        let casts: u64 = op.saves.iter().copied().filter(is_new).filter(is_cast).map(size).sum();
+        let (mut need, mut left) = (0, held);
         for node in &op.nodes {
             need = need.max(node.formula.max(node.reduction) + left);
-            left -= node.frees.iter().copied().filter(|&s| !is_held(s)).map(size).sum::<u64>();
+            left -= node.frees.iter().copied().filter(is_new).map(size).sum::<u64>();
             need = need.max(node.after + left);
         }
         if j == graph.loss() {
@@ -238,7 +267,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         for &s in &op.saves {
             self.slots.add(&mut mask, s);
         }
-        self.step(id, j + 1, mask, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
+        let forward = Forward { need: forward, casts };
+        self.step(id, j + 1, mask, forward, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
     }
 
     /// Checkpoints the regions that start at cut `a`.
@@ -246,6 +276,11 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let graph = self.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
         let shared = self.held_and_running(&mask, a);
+        let late = |l: &Late| {
+            let inputs = l.inputs.iter().filter(|&&s| !self.slots.contains(&mask, s));
+            l.peak + inputs.map(|&s| graph.size(s)).sum::<u64>()
+        };
+        let late = locals.late.iter().map(late).max().unwrap_or(0);
         let (mut inputs, mut held) = (0, 0);
         let mut ending = self.slots.crossing(a).iter().copied().peekable();
         for region in &locals.regions {
@@ -265,39 +300,50 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                     self.slots.add(&mut after, s);
                 }
             }
-            let forward = region.forward.saturating_sub(shared);
-            let need = forward.max(region.backward + held).max(locals.after_inputs);
+            let forward = Forward { need: region.forward.saturating_sub(shared), casts: 0 };
+            let after_inputs = if region.is_recomputed { late.max(region.after_inputs) } else { 0 };
+            let need = (region.backward + held).max(after_inputs);
             let step = Step { to: 0, held: held + region.kept, need, time: region.time, kind };
             match self.inside {
                 Inside::Planned(plans) if kind == StepKind::Region => {
                     for (variant, plan) in plans.of(a, region.end) {
-                        let need = forward.max(plan.backward + held).max(locals.after_inputs);
+                        let need = (plan.backward + held).max(after_inputs);
                         let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
-                        self.step(id, region.end, after.clone(), nested);
+                        self.step(id, region.end, after.clone(), forward, nested);
                     }
-                    self.step(id, region.end, after, step);
+                    self.step(id, region.end, after, forward, step);
                 }
                 Inside::Anything if kind == StepKind::Region => {
-                    let need = forward.max(region.floor + held);
-                    self.step(id, region.end, after, Step { need, ..step });
+                    self.step(id, region.end, after, forward, Step { need: region.floor + held, ..step });
                 }
-                _ => self.step(id, region.end, after, step),
+                _ => self.step(id, region.end, after, forward, step),
             }
         }
     }
 
-    /// Bytes of the mask that the running code holds as well: counted once.
+    /// Bytes of the mask that the running code holds as well: counted once. Casts never count as held there.
     fn held_and_running(&self, mask: &[u64], cut: u32) -> u64 {
-        let is = |s: &&u32| self.profile.running_until[**s as usize] >= cut && self.slots.contains(mask, **s);
+        let is = |s: &&u32| {
+            self.profile.running_until[**s as usize] >= cut
+                && self.slots.contains(mask, **s)
+                && !self.profile.program.is_cached_cast[**s as usize]
+        };
         self.slots.crossing(cut).iter().filter(is).map(|&s| self.profile.program.graph.size(s)).sum()
     }
 
-    fn step(&mut self, id: u32, cut: u32, mask: Vec<u64>, step: Step) {
-        let w = self.least_held[id as usize];
-        if w + step.need <= self.limit {
-            let to = self.reach(cut, mask, w + step.held);
-            self.steps.push(Step { to, ..step });
+    /// Adds a step unless it passes the limit. `step.need` is that of the backward pass.
+    fn step(&mut self, id: u32, cut: u32, mask: Vec<u64>, forward: Forward, mut step: Step) {
+        let (w, w_forward) = (self.least_held[id as usize], self.least_forward[id as usize]);
+        if w + step.need > self.limit || w_forward + forward.need > self.limit {
+            return;
         }
+        step.to = self.reach(cut, mask, (w + step.held, w_forward + step.held - forward.casts));
+        if self.profile.has_casts {
+            self.forward.push(forward);
+        } else {
+            step.need = step.need.max(forward.need);
+        }
+        self.steps.push(step);
     }
 
     fn finish(mut self, regions: u64) -> Network {
@@ -317,6 +363,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             end: self.profile.operators.len() as u32,
             first: self.first,
             steps: self.steps,
+            forward: self.forward,
+            limit: self.limit,
             regions,
         }
     }

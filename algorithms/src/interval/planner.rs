@@ -11,7 +11,7 @@ use super::active::Active;
 use super::allowed::Allowed;
 use super::keep::{self, Keep};
 use super::labels::{self, Effort, Path};
-use super::least::rest;
+use super::least::Rest;
 use super::nested::Nested;
 use super::network::{Inside, Network, StepKind};
 use super::profile::Profile;
@@ -86,7 +86,7 @@ pub struct Planner<'p, 'g> {
 /// A network built for a limit on the peak.
 pub(super) struct Prepared {
     pub network: Network,
-    pub rest: Vec<u64>,
+    pub rest: Rest,
     /// Plans for the insides of regions, if regions may nest.
     pub nested: Option<Arc<Nested>>,
     /// Does it hold every plan that was asked for?
@@ -111,6 +111,11 @@ impl<'p, 'g> Planner<'p, 'g> {
         Self { predictor, slots, profile, keeps: keep::levels(graph, costs), every: Allowed::operators(graph) }
     }
 
+    /// The sets of kernel names that selective regions may keep.
+    pub fn kept_names(&self) -> impl Iterator<Item = &[String]> {
+        self.keeps.iter().map(|k| &k.names[..])
+    }
+
     /// Least peak, and among the plans that reach it least recomputation.
     ///
     /// Time O(steps) for the peak, with at most (cuts² × sets of held storages) steps; the second question is a label
@@ -126,7 +131,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         // A plan that some simple rule finds bounds the peak and keeps the network small.
         let mut limit = self.known_peak(options);
         let mut prepared = self.prepare(limit, options);
-        let least = prepared.rest[0];
+        let least = prepared.rest.least;
         if least < limit {
             limit = least;
             prepared = self.prepare(limit, options);
@@ -148,7 +153,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         let started = Instant::now();
         let limit = self.limit(budget, options)?;
         let prepared = self.prepare(limit, options);
-        if prepared.rest[0] > limit {
+        if prepared.rest.least > limit {
             return Err(self.too_small(budget, options));
         }
         let answer = Self::answer(&prepared, limit, u64::MAX, options, started);
@@ -177,7 +182,7 @@ impl<'p, 'g> Planner<'p, 'g> {
     fn too_small(&self, budget: u64, options: &Options<'_>) -> Error {
         let (states, floor) = self.optimizer(options);
         let prepared = self.prepare(self.known_peak(options), options);
-        let least = (prepared.rest[0] + states).max(floor);
+        let least = (prepared.rest.least + states).max(floor);
         // Where the decomposition is not exact, the predictor's word counts.
         let found = if self.profile.is_exact { None } else { self.least_peak(options).ok() };
         Error::BudgetTooSmall {
@@ -234,7 +239,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         let mut is_complete = true;
         loop {
             if let Some(network) = Network::build(&self.profile, &self.slots, &allowed, keeps, inside, limit) {
-                let rest = rest(&network);
+                let rest = Rest::of(&network);
                 return Prepared { network, rest, nested: nested.cloned(), is_complete };
             }
             is_complete = false;
@@ -261,10 +266,13 @@ impl<'p, 'g> Planner<'p, 'g> {
         let lower = active.time_to_go(0, 0);
         let quick = Effort { below: known, width: WIDTH, total: u64::MAX, stop: &|| false };
         let first = labels::search(&active, &quick);
-        let best = first.path.as_ref().map_or(known, |p| p.time);
+        let mut path = first.path;
+        if path.is_none() && !first.is_complete {
+            path = rest.path(network, limit).map(|steps| Path::new(network, steps)).filter(|p| p.time < known);
+        }
+        let best = path.as_ref().map_or(known, |p| p.time);
         let mut counted = (first.labels, first.candidates);
         let mut is_proven = first.is_complete || best <= lower;
-        let mut path = first.path;
         if !is_proven {
             active.reduce(best);
             let total = options.max_labels.unwrap_or(MAX_LABELS);

@@ -26,10 +26,17 @@ pub(super) struct NodeBase {
     pub frees: Vec<u32>,
 }
 
+impl NodeBase {
+    /// Largest live bytes from its start to the next node, with nothing saved.
+    pub(super) fn largest(&self) -> u64 {
+        self.formula.max(self.reduction).max(self.after)
+    }
+}
+
 /// A moment of an operator's forward kernels.
 #[derive(Debug, Clone)]
 pub(super) struct KernelMoment {
-    /// Live bytes held by the running code, with everything alive the whole step.
+    /// Live bytes held by the running code, with everything alive the whole step and all cached casts made so far.
     pub running: u64,
     /// Saved storages of the operator that the running code no longer holds at this moment.
     pub saved_only: Vec<u32>,
@@ -42,10 +49,12 @@ pub(super) struct OperatorProfile {
     pub nodes: Vec<NodeBase>,
     /// Activations it reads that an earlier operator made, ascending.
     pub reads: Vec<u32>,
-    /// Activations it saves.
+    /// Activations it saves, without the loss.
     pub saves: Vec<u32>,
     /// Does it save anything, parameters included?
     pub is_saver: bool,
+    /// Does one of its nodes need a saved tensor? Then it makes the region around it recompute.
+    pub is_needy: bool,
     /// Nanoseconds of all its kernels, and of those that run when its last tensor is saved.
     pub time: u64,
     pub time_to_last_save: u64,
@@ -64,8 +73,10 @@ pub(super) struct Profile<'p, 'g> {
     pub always: Vec<bool>,
     /// Live bytes before the first node: what the root of the backward pass finds, largest over its kernels.
     pub root: u64,
-    /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order, an operator
-    /// saves what no node needs, autocast caches casts, or the model computes the loss itself.
+    /// Are there cached casts? They are alive in the whole forward pass, held or not, so bytes held count differently in
+    /// the two passes.
+    pub has_casts: bool,
+    /// Does the decomposition describe the graph exactly? It does unless backward kernels run out of order.
     pub is_exact: bool,
 }
 
@@ -95,10 +106,8 @@ impl<'p, 'g> Profile<'p, 'g> {
             running_until,
             always,
             root: 0,
-            // Cached casts are alive in the whole forward pass, held or not: counted twice where a plain operator saves one.
-            // A loss that the model computes itself could lie in a region.
-            is_exact: !program.is_cached_cast.contains(&true)
-                && program.held_by_caller.iter().all(|&s| graph.producer(s) == Some(graph.loss())),
+            has_casts: program.is_cached_cast.contains(&true),
+            is_exact: true,
         };
         p.reads_and_saves(costs);
         p.forward();
@@ -133,7 +142,9 @@ impl<'p, 'g> Profile<'p, 'g> {
                     profile.time_to_last_save += ns;
                 }
             }
-            for &s in profile.saves.iter().chain(&profile.reads) {
+            // Regions do not take casts as inputs: they make their own.
+            let reads = profile.reads.iter().filter(|&&s| !self.program.is_cached_cast[s as usize]);
+            for &s in profile.saves.iter().chain(reads) {
                 self.last_use[s as usize] = self.last_use[s as usize].max(o as u32);
             }
         }
@@ -204,12 +215,11 @@ impl<'p, 'g> Profile<'p, 'g> {
             };
             self.is_exact &= last_of.is_none_or(|last| of <= last);
             last_of = Some(of);
-            let frees = node.frees.iter().copied();
-            let frees = frees.filter(|&s| graph.kind(s) == StorageKind::Activation && !self.always[s as usize]);
+            let frees = node.frees.iter().copied().filter(|&s| graph.kind(s) == StorageKind::Activation);
+            self.operators[of as usize].is_needy |= !node.needs.is_empty();
             let base =
                 NodeBase { formula, reduction, after, at_start, needs: !node.needs.is_empty(), frees: frees.collect() };
             self.operators[of as usize].nodes.push(base);
         }
-        self.is_exact &= self.operators.iter().all(|o| !o.is_saver || o.nodes.iter().any(|n| n.needs));
     }
 }

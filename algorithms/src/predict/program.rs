@@ -143,7 +143,9 @@ impl<'g> Program<'g> {
             }
         }
         if o == graph.loss() {
-            returns.extend(graph.trace().outputs.iter().copied().filter(|&s| is_activation(s)));
+            // The loss itself, where the model returns it, stays with the caller.
+            let is_dropped = |s: &u32| is_activation(*s) && !self.held_by_caller.contains(s);
+            returns.extend(graph.trace().outputs.iter().copied().filter(is_dropped));
             returns.sort_unstable();
             returns.dedup();
         }
@@ -201,7 +203,8 @@ fn cached_casts(graph: &Graph) -> Vec<bool> {
     }
     for kernel in graph.operators().iter().flat_map(|o| &o.kernels) {
         let of_parameter = !kernel.reads.is_empty() && kernel.reads.iter().all(|&s| graph.is_trainable(s));
-        if kernel.op.starts_with("_to_copy") && of_parameter {
+        let is_reduced = kernel.dtype.is_none() || kernel.dtype == graph.trace().autocast;
+        if kernel.op.starts_with("_to_copy") && of_parameter && is_reduced {
             for &s in &kernel.writes {
                 is[s as usize] = true;
             }

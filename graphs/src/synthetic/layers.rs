@@ -40,7 +40,7 @@ impl Recorder {
             let cached = self.casts.get(&w).copied();
             w_used = cached.unwrap_or_else(|| {
                 let cast = self.activation(self.trace.storages[w as usize].bytes.div_ceil(2));
-                kernels.push(self.kernel("_to_copy.default", &[w], &[cast], &[]));
+                kernels.push(self.cast(w, cast));
                 cast
             });
             if self.trainable[w as usize] {
@@ -48,7 +48,7 @@ impl Recorder {
             }
             if !x.half {
                 x_used = self.activation(x.bytes.div_ceil(2));
-                kernels.push(self.kernel("_to_copy.default", &[x.storage], &[x_used], &[]));
+                kernels.push(self.cast(x.storage, x_used));
             }
         }
         kernels.push(self.kernel("t.default", &[w_used], &[], &[]));
@@ -64,6 +64,11 @@ impl Recorder {
         ];
         flows.extend(b.map(|b| kernel_flow("sum.dim_IntList", vec![To::Param(b)], vec![])));
         self.call(Call { op: "linear.default", node: "AddmmBackward0", kernels, flows, random: false }, y, bytes, half)
+    }
+
+    /// A cast to the reduced precision of autocast.
+    fn cast(&self, from: u32, to: u32) -> Kernel {
+        Kernel { dtype: self.trace.autocast.clone(), ..self.kernel("_to_copy.default", &[from], &[to], &[]) }
     }
 
     /// A rectifier that saves its result.

@@ -4,7 +4,7 @@
 use super::recorder::{Recorder, Tensor};
 use super::rng::Choices;
 use super::time_kernels;
-use crate::trace::{StorageKind, Trace};
+use crate::trace::{Operator, StorageKind, Trace};
 
 /// What a random graph may contain, and how large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,28 @@ pub struct Features {
     pub frozen: u64,
     /// Percent of operators with an odd shape: views, no kernels, constants, detached values, unread results.
     pub odd: u64,
+    /// Percent of operators that save something which no backward kernel of theirs reads.
+    pub unread: u64,
+    /// Percent of steps under autocast.
+    pub autocast: u64,
+    /// Percent of steps whose model computes the loss itself.
+    pub loss_inside: u64,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { operators: 30, blocks: 64, reach: 4, in_place: 15, dropout: 8, frozen: 20, odd: 30 }
+        Self {
+            operators: 30,
+            blocks: 64,
+            reach: 4,
+            in_place: 15,
+            dropout: 8,
+            frozen: 20,
+            odd: 30,
+            unread: 0,
+            autocast: 15,
+            loss_inside: 0,
+        }
     }
 }
 
@@ -49,6 +66,9 @@ pub fn tiny_from(choices: &mut Choices) -> Trace {
         dropout: choices.below(30),
         frozen: choices.below(60),
         odd: choices.below(70),
+        unread: if choices.chance(30) { choices.below(50) } else { 0 },
+        autocast: 30,
+        loss_inside: 25,
     };
     random(choices, &features)
 }
@@ -65,7 +85,7 @@ pub fn random(choices: &mut Choices, features: &Features) -> Trace {
     let c = choices;
     let block = if c.chance(80) { 512 } else { 1 };
     let mut r = Recorder::new("random", block);
-    if c.chance(15) {
+    if c.chance(features.autocast) {
         r.autocast();
     }
     if c.chance(30) {
@@ -91,10 +111,74 @@ pub fn random(choices: &mut Choices, features: &Features) -> Trace {
         r.trace.outputs = vec![logits.storage];
     }
     let mut trace = r.finish(logits, targets);
+    if features.loss_inside > 0 && c.chance(features.loss_inside) {
+        let returned = if c.chance(60) { vec![logits.storage] } else { Vec::new() };
+        loss_inside(&mut trace, returned);
+    }
+    if features.unread > 0 {
+        save_unread(&mut trace, c, features.unread);
+    }
     if c.chance(30) {
         time_kernels(&mut trace, c);
     }
     trace
+}
+
+/// The loss becomes an operator of the model, as in models that take labels; what is left for the loss operator is to
+/// pick it from what the model returns. Time O(kernels of the loss).
+pub fn loss_inside(trace: &mut Trace, returned: Vec<u32>) {
+    let Some(loss) = trace.operators.last_mut() else { return };
+    loss.name = "cross_entropy".into();
+    loss.op = "cross_entropy_loss.default".into();
+    let value = loss.kernels.last().and_then(|k| k.writes.first().copied());
+    let is_activation = |s: &u32| trace.storages[*s as usize].kind == StorageKind::Activation;
+    trace.outputs = returned.into_iter().chain(value).filter(is_activation).collect();
+    trace.outputs.sort_unstable();
+    trace.operators.push(Operator {
+        name: "loss".into(),
+        op: "loss".into(),
+        module: String::new(),
+        random: false,
+        kernels: Vec::new(),
+        saves: Vec::new(),
+    });
+}
+
+/// Makes some operators save what none of their backward kernels reads: some keep backward kernels all the same, others
+/// have none. Time O(operators × kernels).
+fn save_unread(trace: &mut Trace, c: &mut Choices, percent: u64) {
+    let loss = trace.operators.len() - 1;
+    // One past the last operator that changes it.
+    let mut changed_before = vec![0; trace.storages.len()];
+    for (o, operator) in trace.operators.iter().enumerate() {
+        operator.kernels.iter().flat_map(|k| &k.mutates).for_each(|&s| changed_before[s as usize] = o + 1);
+    }
+    for o in 0..loss {
+        if !c.chance(percent) {
+            continue;
+        }
+        let operator = &mut trace.operators[o];
+        if operator.saves.is_empty() {
+            let count = operator.kernels.len() as u32;
+            let reads = operator.kernels.iter().flat_map(|k| k.reads.iter().map(|&s| (s, 0)));
+            let writes = operator.kernels.iter().flat_map(|k| k.writes.iter().map(|&s| (s, count)));
+            let is_possible = |s: &(u32, u32)| {
+                let kind = trace.storages[s.0 as usize].kind;
+                let is_kept = matches!(kind, StorageKind::Activation | StorageKind::Param | StorageKind::Input);
+                is_kept && changed_before[s.0 as usize] <= o
+            };
+            // A result, or what existed before the operator.
+            let made: Vec<u32> = operator.kernels.iter().flat_map(|k| k.writes.iter().copied()).collect();
+            let possible: Vec<(u32, u32)> =
+                reads.filter(|s| !made.contains(&s.0)).chain(writes).filter(is_possible).collect();
+            operator.saves.extend(c.pick(&possible));
+        } else {
+            let saved: Vec<u32> = operator.saves.iter().map(|s| s.0).collect();
+            for kernel in trace.backward.iter_mut().filter(|k| k.of == Some(o as u32)) {
+                kernel.reads.retain(|s| !saved.contains(s));
+            }
+        }
+    }
 }
 
 /// Tensors that may still be read.

@@ -245,7 +245,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                     from: id,
                     to: 0,
                     held,
-                    backward: (backward + held).max(locals.after_inputs),
+                    backward: (backward + held).max(region.after_inputs),
                     forward,
                     forward_at_stop: 0,
                     time: time + again,

@@ -57,9 +57,11 @@ struct End {
 impl End {
     fn of(profile: &Profile<'_, '_>, end: u32) -> Option<Self> {
         let saver = (0..end).rev().find(|&o| profile.operators[o as usize].is_saver)?;
-        let found = profile.operators[saver as usize].nodes.iter().find(|n| n.needs).map_or(0, |n| n.at_start);
-        let behind = &profile.operators[saver as usize + 1..end as usize];
-        let tail = behind.iter().flat_map(|o| &o.nodes).map(|n| n.formula.max(n.reduction).max(n.after)).max();
+        // What makes the region recompute; without it the region is not recomputed.
+        let trigger = (0..end).rev().find(|&o| profile.operators[o as usize].is_needy)?;
+        let found = profile.operators[trigger as usize].nodes.iter().find(|n| n.needs).map_or(0, |n| n.at_start);
+        let behind = &profile.operators[trigger as usize + 1..end as usize];
+        let tail = behind.iter().flat_map(|o| &o.nodes).map(super::super::profile::NodeBase::largest).max();
         Some(Self { saver, found, tail: tail.unwrap_or(0) })
     }
 }
