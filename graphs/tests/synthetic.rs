@@ -43,7 +43,7 @@ fn every_tiny_graph_is_valid_and_small() {
         sizes.insert(graph.operators().len());
         assert!(!graph.backward().is_empty());
     }
-    assert_eq!(sizes, (5..=12).collect());
+    assert_eq!(sizes, (5..=13).collect());
 }
 
 #[test]
@@ -68,8 +68,9 @@ fn the_same_seed_makes_the_same_graph() {
     // A fingerprint of one graph pins the sequence of choices across platforms and versions.
     let trace = synthetic::tiny(7);
     let ops: Vec<&str> = trace.operators.iter().map(|o| o.name.as_str()).collect();
-    assert_eq!(ops, ["gelu", "batch_norm", "dropout", "add", "linear", "relu_", "linear_1", "loss"]);
-    assert_eq!(trace.backward.len(), 11);
+    let names = ["linear", "dropout", "dropout_1", "relu", "relu_1", "dropout_2", "linear_1", "cross_entropy", "loss"];
+    assert_eq!(ops, names);
+    assert_eq!(trace.backward.len(), 13);
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl<'a> Facts<'a> {
         for &s in &trace.outputs {
             self.last[s as usize] = Some(self.loss());
         }
-        let roots = trace.backward.iter().filter(|k| k.of.is_none()).flat_map(|k| &k.reads);
+        let roots = trace.backward.iter().take_while(|k| k.of.is_none()).flat_map(|k| &k.reads);
         self.loss_result.extend(roots.filter(|&&s| self.writer[s as usize].is_some()));
     }
 

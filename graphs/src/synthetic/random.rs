@@ -48,7 +48,7 @@ impl Default for Features {
     }
 }
 
-/// A graph of 5 to 12 operators with many odd features, small enough to enumerate all its plans. Time O(1).
+/// A graph of 5 to 13 operators with many odd features, small enough to enumerate all its plans. Time O(1).
 pub fn tiny(seed: u64) -> Trace {
     let mut choices = Choices::seeded(seed);
     let mut trace = tiny_from(&mut choices);
