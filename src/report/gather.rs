@@ -191,9 +191,20 @@ fn list(step: &Step<'_>, regions: &Regions, detail: Detail, curve: &Curve, scrat
 }
 
 fn modules(graph: &Graph, tree: &ModuleTree, start: u32, end: u32) -> Vec<String> {
-    let calls = tree.within(start, end);
-    if !calls.is_empty() {
-        return calls.into_iter().map(|c| tree.path(graph, c).to_owned()).collect();
+    // A list of modules that runs one of them is that one.
+    let named = |mut call: u32| {
+        while let [inner] = tree.calls()[call as usize].inner[..]
+            && (tree.calls()[inner as usize].start, tree.calls()[inner as usize].end)
+                == (tree.calls()[call as usize].start, tree.calls()[call as usize].end)
+        {
+            call = inner;
+        }
+        tree.path(graph, call).to_owned()
+    };
+    let mut paths: Vec<String> = tree.within(start, end).into_iter().map(named).collect();
+    paths.dedup();
+    if !paths.is_empty() {
+        return paths;
     }
     let name = |o: u32| graph.operators()[o as usize].name.clone();
     if end - start == 1 { vec![name(start)] } else { vec![name(start), name(end - 1)] }

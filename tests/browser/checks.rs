@@ -164,6 +164,25 @@ pub(crate) fn keyboard(browser: &Browser, pages: &Pages) {
     assert_eq!(complaints(&tab), [] as [Value; 0]);
 }
 
+pub(crate) fn nested(browser: &Browser, pages: &Pages) {
+    let tab = open(browser, &pages.nested());
+    let drawn = |class: &str| {
+        let rows =
+            format!("[...document.querySelectorAll('.curve .wide rect.{class}')].map((r) => r.getAttribute('y'))");
+        tab.number(&format!("new Set({rows}).size"))
+    };
+    // Outer and inner regions have rows of their own, where they run first and where they run again.
+    assert!((drawn("region") - 2.0).abs() < 0.5, "{}", drawn("region"));
+    assert!((drawn("again") - 2.0).abs() < 0.5, "{}", drawn("again"));
+    let indents =
+        "[...document.querySelectorAll('table.regions th[style]')].map((h) => getComputedStyle(h).paddingLeft)";
+    assert_eq!(tab.eval(&format!("[...new Set({indents})].sort().join()")), "0px,18px");
+    // Every region of the list is in the picture.
+    let listed = "[...document.querySelectorAll('table.regions tr[data-region]')]";
+    let is_drawn = "(r) => document.querySelector(`.curve .wide rect.region[data-region=\"${r.dataset.region}\"]`)";
+    assert_eq!(tab.eval(&format!("{listed}.every({is_drawn})")), true);
+}
+
 pub(crate) fn phone(browser: &Browser, pages: &Pages) {
     for page in [pages.one(), pages.many()] {
         let tab = browser.tab(390, 844);

@@ -20,12 +20,13 @@ use pages::Pages;
 
 type Check = fn(&Browser, &Pages);
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("opens_without_errors_and_requests", checks::opens_quietly),
     ("shows_the_numbers_of_the_plan", checks::numbers),
     ("shows_every_moment_as_predicted", checks::moments),
     ("the_pointer_tells_what_is_alive", checks::pointer),
     ("the_keyboard_tells_what_is_alive", checks::keyboard),
+    ("shows_regions_within_regions", checks::nested),
     ("fits_a_phone", checks::phone),
     ("follows_the_theme_and_the_switch", checks::themes),
     ("prints_on_white_with_everything_open", checks::print),

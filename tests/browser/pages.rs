@@ -24,6 +24,7 @@ impl Pages {
         // The widest: long names, many regions, several graphs and plans.
         let many = "report llama-lora-b4-s1024-bf16 resnet18-b64 --algorithm chen --algorithm every --no-frontier";
         pages.remat(&format!("{many} -o many.html"));
+        pages.remat("report unet-b8 --nesting 2 --algorithm interval --no-frontier -o nested.html");
         let read = |name: &str| std::fs::read_to_string(pages.path(name)).expect("read");
         let parse = |name: &str| serde_json::from_str(&read(name)).expect("JSON");
         (pages.plan, pages.report) = (parse("plan.json"), parse("one.json"));
@@ -38,6 +39,11 @@ impl Pages {
     /// Several steps under several plans.
     pub(crate) fn many(&self) -> PathBuf {
         self.path("many.html")
+    }
+
+    /// One step under a plan whose regions nest.
+    pub(crate) fn nested(&self) -> PathBuf {
+        self.path("nested.html")
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use crate::pages::Pages;
 
 pub(crate) fn take(browser: &Browser, pages: &Pages, folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder for pictures");
-    for (page, name) in [(pages.one(), "one"), (pages.many(), "many")] {
+    for (page, name) in [(pages.one(), "one"), (pages.many(), "many"), (pages.nested(), "nested")] {
         for (look, width, media, scheme) in [
             ("light", 1280, "screen", "light"),
             ("dark", 1280, "screen", "dark"),

@@ -7,7 +7,7 @@ use remat::bytes::human;
 use super::labels::Labels;
 use super::{Canvas, Drawn};
 use crate::report::data::{OfGraph, Point};
-use crate::report::svg::{Scale, Svg, byte_ticks, bytes_label, percent_ticks, px};
+use crate::report::svg::{Scale, Svg, byte_ticks, bytes_label, percent_ticks, px, width};
 
 /// Millionths, as axes count shares.
 #[expect(clippy::cast_sign_loss, reason = "no less than 0")]
@@ -41,10 +41,16 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
         svg.line((left, y.at(tick)), (right, y.at(tick)), if tick == 0 { "axis" } else { "grid" });
         svg.label(left - 8.0, y.at(tick) + 4.0, "tick end", &percent(tick));
     }
+    let mut free = 0.0;
     for &tick in &x_ticks {
-        svg.line((x.at(tick), top), (x.at(tick), bottom), "grid");
-        let anchor = if x.at(tick) + 24.0 > canvas.width { "tick end" } else { "tick mid" };
-        svg.label(x.at(tick).min(canvas.width - 2.0), bottom + 16.0, anchor, &bytes_label(tick));
+        let (at, text) = (x.at(tick), bytes_label(tick));
+        svg.line((at, top), (at, bottom), "grid");
+        // Within the picture, and beside the label before.
+        let middle = at.min(canvas.width - width(&text) / 2.0 - 2.0);
+        if middle - width(&text) / 2.0 >= free {
+            svg.label(middle, bottom + 16.0, "tick mid", &text);
+            free = middle + width(&text) / 2.0 + 6.0;
+        }
     }
     svg.label(left, bottom + 34.0, "quiet", "peak memory of the step");
 
@@ -91,10 +97,13 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
     for p in &cases {
         labels.place(&mut svg, at(p), &p.label, "halo strong");
     }
-    // A case that another algorithm makes, too, needs one label.
-    let is_new = |p: &&Point| !cases.iter().any(|c| (c.peak, &c.label) == (p.peak, &p.label));
-    for p in graph.algorithms.iter().filter(is_new).filter(|p| p.label != "none") {
-        labels.place(&mut svg, at(p), &p.label, "halo quiet");
+    for (place, names) in together(&graph.algorithms, &cases, &at) {
+        let text = match names.len() {
+            // All of them are in the table beside the picture.
+            n @ 3.. if canvas.is_narrow => format!("{} and {} more", names[0], n - 1),
+            _ => names.join(", "),
+        };
+        labels.place(&mut svg, place, &text, "halo quiet");
     }
     let shown: Vec<String> = cases.iter().map(said).collect();
     Drawn {
@@ -103,6 +112,24 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
         title: format!("{}: peak against recomputation", graph.graph),
         description: format!("{} plans of which none is beaten in both. Shown: {}.", frontier.len(), shown.join("; ")),
     }
+}
+
+/// A place and the names of what lies there.
+type Spot<'a> = ((f64, f64), Vec<&'a str>);
+
+/// Names of algorithms, those that lie on the same spot together; none for what a case is called, or for no recomputation.
+fn together<'a>(all: &'a [Point], cases: &[Point], at: &impl Fn(&Point) -> (f64, f64)) -> Vec<Spot<'a>> {
+    let is_new = |p: &&Point| p.label != "none" && !cases.iter().any(|c| (c.peak, &c.label) == (p.peak, &p.label));
+    let mut spots: Vec<Spot<'a>> = Vec::new();
+    for p in all.iter().filter(is_new) {
+        let (x, y) = at(p);
+        let near = |spot: &&mut Spot<'a>| (spot.0.0 - x).abs() < 4.0 && (spot.0.1 - y).abs() < 4.0;
+        match spots.iter_mut().find(near) {
+            Some((_, names)) => names.push(&p.label),
+            None => spots.push(((x, y), vec![&p.label])),
+        }
+    }
+    spots
 }
 
 fn said(p: &Point) -> String {
