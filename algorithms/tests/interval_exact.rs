@@ -7,7 +7,7 @@ use remat_algorithms::plan::{Status, assemble::rerun};
 use remat_algorithms::predict::{Predictor, Scratch};
 use remat_algorithms::{Regions, Segment, checker};
 use remat_graphs::synthetic::{self, Choices};
-use remat_graphs::{CostModel, Graph, ModuleTree};
+use remat_graphs::{CostModel, Graph, ModuleTree, zoo};
 
 fn costs(graph: &Graph) -> Costs {
     let model = CostModel::device("h100").unwrap();
@@ -219,6 +219,37 @@ fn all_answers_equal_brute_force_on_small_graphs() {
     assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
     assert!(seen.graphs >= 400 && seen.autocast >= 100 && seen.loss_inside >= 100, "{seen:?}");
     assert!(seen.selective >= 100 && seen.modules >= 400, "{seen:?}");
+}
+
+#[test]
+fn all_answers_equal_brute_force_on_real_steps_with_few_cuts() {
+    let (mut points, mut faults) = (0, Vec::new());
+    for name in ["alexnet-b128", "vgg16-b32", "resnet18-b64", "unet-b8", "resnet50-b64-amp", "t5-small-b8-s256"] {
+        let graph = zoo::load(name).unwrap();
+        let predictor = Predictor::new(&graph);
+        let costs = costs(&graph);
+        let planner = Planner::new(&predictor, &costs);
+        let safe: Vec<u32> = graph.safe_cuts().collect();
+        for offset in 0..3 {
+            // Nine cuts of the real step: every plan between them is tried.
+            let cuts: Vec<u32> =
+                (0..9).map(|i| safe[(i * (safe.len() - 1) / 8 + offset).min(safe.len() - 1)]).collect();
+            let mut regions = vec![Vec::new(); graph.loss() as usize];
+            for (i, &a) in cuts.iter().enumerate() {
+                for &b in cuts[i + 1..].iter().filter(|&&b| b > a) {
+                    regions[a as usize].push(Segment::new(a, b));
+                }
+            }
+            let allowed = Allowed::regions(&graph, regions.iter().flatten().map(|s| (s.start, s.end)));
+            let options = Options { allowed: Some(&allowed), ..Options::default() };
+            let expected = brute_force(&predictor, &costs, &regions);
+            points += expected.len();
+            faults.extend(compare(&graph, &planner, &options, &expected).err());
+        }
+    }
+    println!("{points} points of frontiers");
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(points > 100, "{points}");
 }
 
 #[test]
