@@ -222,3 +222,28 @@ note: stated.json states a peak of 7 B; here it is 9216 B. Was it made with anot
 "#]]);
     assert!(stdout(&said).contains("states a peak of 7 B"));
 }
+
+#[test]
+fn steps_that_take_no_time_or_run_nothing_have_pictures() {
+    // Kernels are counted where none takes time.
+    let timeless = STEP
+        .replace("\"flops\": 10,", "\"flops\": 10, \"ns\": 0,")
+        .replace("\"flops\": 1,", "\"flops\": 1, \"ns\": 0,");
+    let empty = r#"{"format": "trace/1", "name": "empty", "device": "cuda", "autocast": null, "torch": "2", "block": 512,
+"storages": [{"bytes": 1000, "kind": "input"}], "backward": [],
+"operators": [{"name": "loss", "op": "loss", "module": "", "random": false, "kernels": [], "saves": []}]}"#;
+    let folder = Folder::new().with("timeless.json", timeless).with("empty.json", empty);
+    for graph in ["timeless.json", "empty.json"] {
+        for form in ["html", "json", "svg", "svg --chart frontier", "svg --chart factors", "csv --chart regions"] {
+            let arguments = format!("report {graph} --algorithm none --format {form}");
+            let arguments = if form.contains("--chart fr") {
+                arguments
+            } else {
+                arguments.replace("--format", "--no-frontier --format")
+            };
+            let said = stdout(&folder.remat(&arguments).assert().success().stderr_eq(""));
+            assert!(!said.contains("NaN") && !said.contains("inf\""), "{arguments}");
+            assert!(graph != "timeless.json" || form != "svg" || said.contains(">kernels<"), "{arguments}");
+        }
+    }
+}
