@@ -122,3 +122,20 @@ fn work_grows_with_the_pairs_of_cuts() {
     assert!(states <= 60 * n, "{states} states for {n} operators");
     assert!(evaluations <= 3 * n * n, "{evaluations} evaluations for {n} operators");
 }
+
+#[test]
+fn a_step_that_runs_nothing_has_the_peak_of_its_parameters() {
+    let operator = r#"{"name":"o","op":"o","module":"","random":false,"kernels":[],"saves":[]}"#;
+    let trace = format!(
+        r#"{{"format":"trace/1","name":"nothing","device":"cpu","autocast":null,"torch":"2.15.0","block":512,
+            "storages":[{{"bytes":1000,"kind":"param","name":"w"}}],"operators":[{operator},{operator}],"backward":[]}}"#
+    );
+    let graph = Graph::new(serde_json::from_str(&trace).unwrap()).unwrap();
+    let predictor = Predictor::new(&graph);
+    let planner = Planner::new(&predictor, &costs(&graph));
+    for options in [Options::default(), Options { nesting: 2, ..Options::default() }] {
+        let found = planner.least_peak(&options).unwrap();
+        assert_eq!((found.peak, found.segments.len()), (1024, 0));
+        assert!(matches!(planner.least_time(1023, &options), Err(Error::BudgetTooSmall { minimum: 1024, .. })));
+    }
+}

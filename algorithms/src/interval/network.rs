@@ -261,6 +261,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         }
         if j == graph.loss() {
             need = need.max(self.profile.root + held);
+            // Also of a step that runs no kernel at all.
+            need = need.max(graph.static_bytes() + graph.input_bytes());
         }
         let mut mask = mask.clone();
         self.slots.restrict(&mut mask, j + 1);
