@@ -47,8 +47,8 @@ class Calls(TorchFunctionMode):
 class EagerRecorder(Recorder):
     """A recorder that finds operators and module calls by itself, and notes where storages are released."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
         self.calling: str | None = None
         self.inside = False
         self.sequence = 0
@@ -143,7 +143,7 @@ def _structure(output: Any) -> Any:
 
 def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
          autocast: torch.dtype | None, twins: Twins, complete: bool) -> EagerRecorder:
-    recorder, walk = EagerRecorder(), Walk()
+    recorder, walk = EagerRecorder(device), Walk()
     recorder.follow(model)
     rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
     _step.track_model(recorder, model)

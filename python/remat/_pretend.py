@@ -19,7 +19,8 @@ from torch.utils._pytree import tree_map_only
 
 from . import _attention
 from ._fake import Twins
-from ._recorder import tensors_of
+from ._recorder import RECURRENT, tensors_of
+from .errors import CaptureError
 
 
 class Rules(TorchFunctionMode):
@@ -34,13 +35,14 @@ class Rules(TorchFunctionMode):
         self._twins = twins
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The fake stand-in of a real tensor, on the step's device."""
+        """The fake stand-in of a real tensor, on the step's device (constants that an exported graph moves by itself: on theirs)."""
         if isinstance(tensor, FakeTensor):
             return tensor
         known = self._twins.get(id(tensor))
         if known is None:
+            device = tensor.device if getattr(tensor, "remat_stays", False) else self.device
             with torch._C.DisableTorchFunctionSubclass(), self.quiet(), self.fake:
-                fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=self.device)
+                fake = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
             fake.requires_grad_(tensor.requires_grad)
             known = self._twins[id(tensor)] = (tensor, fake)
         return known[1]
@@ -51,6 +53,8 @@ class Rules(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.device.type == "cuda" and getattr(func, "__name__", "") in ("rnn_tanh", "rnn_relu", "lstm", "gru"):
+            raise CaptureError(RECURRENT)
         args, kwargs = tree_map_only(torch.Tensor, self.twin, (args, kwargs))
         return func(*args, **kwargs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Callable, Iterable, Sequence
+from unittest import mock
 
 import torch
 from torch import fx, nn
@@ -55,6 +56,8 @@ class Program:
                 else:
                     self.attributes[node.name] = node.target
                     self.constants[node.name] = value
+                    if node.target.rpartition(".")[2].startswith("lifted_tensor_"):
+                        value.remat_stays = True  # made by `torch.tensor` in the model's code, and moved from there
             elif node.op == "call_function":
                 self.operators.append(node)
             elif node.op == "call_module" and node.users:
@@ -203,7 +206,14 @@ def _attribute(module: nn.Module, path: str) -> Any:
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
     """Export a (fake) module in training mode."""
     try:
-        return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+        try:
+            return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+        except RuntimeError as error:
+            if "NVIDIA driver" not in str(error):
+                raise
+            # It moved a constant to the device, to know its value. Without a device no values are known.
+            with mock.patch("torch.fx.experimental.proxy_tensor.CONSTANT_NUMEL_LIMIT", -1):
+                return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
     except CaptureError:
         raise
     except Exception as error:

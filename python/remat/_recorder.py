@@ -8,9 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from .errors import CaptureError
+
+RECURRENT = ("recurrent layers on CUDA keep a reserve of which only cuDNN knows the size, so their step cannot be recorded: "
+             "measure it with fake=False on the device, or record it with device=\"cpu\"")
 
 BLOCK = 512
 """The allocator hands out memory in blocks of this many bytes."""
@@ -104,6 +110,10 @@ def tensors_of(tree: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
+def _device(tensor: torch.Tensor) -> str:
+    return (tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device).type
+
+
 def tensor_bytes(tensors: list[torch.Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors)
 
@@ -139,18 +149,28 @@ class Watcher(TorchDispatchMode):
 
     running: str | None = None
 
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def here(self, tree: Any) -> list[torch.Tensor]:
+        """The tensors that take memory of the step's device."""
+        return [t for t in tensors_of(tree) if _device(t) == self.device.type]
+
     def reserve(self, func: Any, args: Any) -> Any:
         """A reserve buffer that a backward formula copies only because no engine tells it that the graph is not kept."""
+        if func is torch.ops.aten._cudnn_rnn.default:
+            raise CaptureError(RECURRENT)
         if func is torch.ops.aten.clone.default and self.running and self.running.startswith(("CudnnBatchNorm", "CudnnRnn")):
             return args[0] if args[0].dtype == torch.uint8 else None
         return None
 
 
 class Recorder(Watcher):
-    """Writes down every kernel that runs while it is active."""
+    """Writes down every kernel that runs while it is active, on fake tensors."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
         self.ledger = Ledger()
         self.ledger.died = self._died  # type: ignore[method-assign]
         self.operators: list[Operator] = []
@@ -162,6 +182,10 @@ class Recorder(Watcher):
         self.node: tuple[int | None, str | None] = (None, None)
         self._kernels: list[dict[str, Any]] | None = None
         self._detached: weakref.ref[torch.Tensor] | None = None
+
+    def here(self, tree: Any) -> list[torch.Tensor]:
+        # A real tensor is what a fake one is made from, by `torch.tensor` say.
+        return [t for t in super().here(tree) if isinstance(t, FakeTensor)]
 
     # ---- what is running
 
@@ -202,7 +226,7 @@ class Recorder(Watcher):
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor:
         """Autograd saves a tensor for the backward pass."""
-        if self.kind != "activation" or not self.operators:
+        if self.kind != "activation" or not self.operators or not self.here(tensor):
             return tensor
         operator = self.operators[-1]
         # Autograd hands over a detached alias: that kernel is the hook's doing, not the model's.
@@ -237,11 +261,11 @@ class Recorder(Watcher):
         kept = self.reserve(func, args)
         if kept is not None:
             return kept
-        ins = tensors_of((args, kwargs))
+        ins = self.here((args, kwargs))
         reads = {self.ledger.add(t, self._seen(t))[0] for t in ins}
-        mutates = sorted({self.ledger.add(t, self.kind)[0] for t in mutated(func, args, kwargs)})
+        mutates = sorted({self.ledger.add(t, self.kind)[0] for t in self.here(mutated(func, args, kwargs))})
         out = func(*args, **kwargs)
-        outs = tensors_of(out)
+        outs = self.here(out)
         writes = []
         # The kernel takes its place before its results are numbered: what dies from here on died after it.
         kernel: dict[str, Any] = {"op": str(func).removeprefix("aten."), "reads": sorted(reads), "writes": writes}
@@ -283,16 +307,20 @@ def hold_inside(operators: list[Operator], holds: dict[tuple[int, int], list[int
             pair[1] += pair[1] > k
 
 
-def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]]) -> None:
-    """Add readers where an operator keeps what it made for itself beyond its last reading kernel."""
+def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]], casts: bool) -> None:
+    """Add readers where an operator keeps what it made for itself beyond its last reading kernel.
+
+    Under autocast (``casts``) every operator keeps the casts of its inputs, which needs no saying.
+    """
     last: dict[int, tuple[int, int]] = {}
     made: dict[int, int] = {}
     for i, operator in enumerate(recorder.operators[:-1]):
         for k, kernel in enumerate(operator.kernels):
             last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
-            made.update(dict.fromkeys(kernel["writes"], i))
+            if not (casts and kernel["op"].startswith("_to_copy") and all(made.get(s) != i for s in kernel["reads"])):
+                made.update(dict.fromkeys(kernel["writes"], i))
     holds: dict[tuple[int, int], list[int]] = {}
     for number, place in released.items():
-        if number in last and place[0] == made[number] == last[number][0] and place[:2] > last[number]:
+        if number in last and place[0] == made.get(number) == last[number][0] and place[:2] > last[number]:
             holds.setdefault((place[0], place[1]), []).append(number)
     hold_inside(recorder.operators, holds)

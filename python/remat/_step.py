@@ -99,7 +99,7 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
     def run(model: nn.Module, program: Program, complete: bool) -> Recorder:
         state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
         tensors = {name: state.get(target, program.constants[name]) for name, target in program.attributes.items()}
-        recorder, walk = Recorder(), Walk()
+        recorder, walk = Recorder(device), Walk()
         rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
         track_model(recorder, model)
         track_static(recorder, (args, kwargs, rules.adopt(loss)))
@@ -123,6 +123,6 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
         model = make()
         program = export(model, args, kwargs)
         recorder = run(model, program, complete=True)
-        if device.type == "cpu":  # attention out of plain kernels keeps its temporaries until it returns
-            hold_temporaries(recorder, run(make(), program, complete=False).released)
+        # What an operator made for itself it may keep beyond its last reader: attention out of plain kernels does.
+        hold_temporaries(recorder, run(make(), program, complete=False).released, casts=autocast is not None)
     return recorder, program

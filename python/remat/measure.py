@@ -51,8 +51,8 @@ class Peaks:
 class Meter(Watcher):
     """Follows the sum of live storages through the phases of a step."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
         self.ledger = Ledger()
         self.ledger.born = self._born  # type: ignore[method-assign]
         self.phase = ""
@@ -77,7 +77,7 @@ class Meter(Watcher):
         if kept is not None:
             return kept
         out = func(*args, **kwargs)
-        for tensor in tensors_of(out):
+        for tensor in self.here(out):
             self.ledger.add(tensor, self.phase)
         self.flops[self.phase] = self.flops.get(self.phase, 0) + flops_of(func, args, kwargs, out)
         return out
@@ -141,7 +141,7 @@ class _Step:
 def _counted(model: nn.Module, call: _Step, is_fake: bool) -> Peaks:
     """The step under a mode that counts storages."""
     with ExitStack() as stack:
-        meter = Meter()
+        meter = Meter(call.device)
         if is_fake:
             fake = stack.enter_context(_fake.fake_mode())
             stack.enter_context(_pretend.pretend(call.device))

@@ -71,7 +71,7 @@ def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
     for segment in nested:
         segment["inner"] = split(segment["start"], segment["end"], 3)
     # In-place activations change what a convolution made, which then cannot be kept.
-    inplace = any(o["op"] in ("relu_.default", "hardswish_.default") for o in graph.trace("operator")["operators"])
+    inplace = any(o["op"] in ("relu_.default", "hardswish_.default", "silu_.default", "relu6_.default", "hardtanh_.default") for o in graph.trace("operator")["operators"])
     selective = [{**s, "save": ["mm.default", "bmm.default"] if inplace else MATRICES} for s in split(0, end, 4)]
     shapes = [split(0, end, 2), split(0, end, 4), split(0, end, 9), nested, selective]
     return [remat.Plan.by_hand(graph, s, granularity="operator") for s in shapes[:count]]

@@ -39,9 +39,15 @@ def test_capture_agrees(step):
 def essence(trace: dict[str, Any]) -> dict[str, Any]:
     """What a trace says of storages and kernels: all but the names that its model gave to modules.
 
-    Two fields differ by choice: dropout that drops nothing is not random here, and the engine's sums in place say what they change.
+    Capture says more than the zoo in three places: dropout that drops nothing is not random, the engine's sums in place say what
+    they change, and a kernel ``hold`` reads what an operator keeps for itself after its last reader.
     """
     storages = [{k: v for k, v in s.items() if k != "name"} for s in trace["storages"]]
-    operators = [{k: v for k, v in o.items() if k in ("op", "kernels", "saves")} for o in trace["operators"]]
+    operators = [(o["op"], *without_holds(o["kernels"], o["saves"])) for o in trace["operators"]]
     backward = [{k: v for k, v in kernel.items() if k != "mutates"} for kernel in trace["backward"]]
     return {"storages": storages, "operators": operators, "backward": backward, "autocast": trace["autocast"]}
+
+
+def without_holds(kernels: list[dict[str, Any]], saves: list[list[int]]) -> tuple[Any, Any]:
+    holds = [i for i, kernel in enumerate(kernels) if kernel["op"] == "hold"]
+    return [k for k in kernels if k["op"] != "hold"], [[s, at - sum(i < at for i in holds)] for s, at in saves]
