@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from . import _pretend, _step
 from ._engine import Walk
 from ._fake import Twins
+from ._program import custom_functions
 from ._recorder import Operator, Recorder, hold_inside, holding, tensors_of
 
 Place = tuple[int, int, int]
@@ -33,15 +34,25 @@ class Calls(TorchFunctionMode):
         self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.call(getattr(func, "__name__", str(func)).strip("_"), func, args, kwargs or {})
+
+    def call(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """Call what is one operator, unless it is part of another one."""
         recorder = self.recorder
+        if recorder.calling is not None:
+            return func(*args, **kwargs)
         recorder.touch(args, kwargs)
-        recorder.calling = getattr(func, "__name__", str(func)).strip("_")
+        recorder.calling = name
         recorder.sequence = torch.autograd._get_sequence_nr()
         try:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         finally:
             recorder.calling, recorder.inside = None, False
             recorder.sequence = torch.autograd._get_sequence_nr()
+
+    def custom(self) -> Any:
+        """A custom ``autograd.Function`` is one operator too: it saves what it will, and has one backward node."""
+        return custom_functions(lambda cls, apply, args, kwargs: self.call(cls.__name__, apply, args, kwargs))
 
 
 class EagerRecorder(Recorder):
@@ -151,7 +162,8 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
     keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(
         recorder.note, lambda nothing: None)
     with ExitStack() as stack:
-        for mode in (rules, Calls(recorder), recorder):
+        calls = Calls(recorder)
+        for mode in (rules, calls, recorder, calls.custom()):
             stack.enter_context(mode)
         recorder.kind = "activation"
         recorder._kernels = []
@@ -200,20 +212,30 @@ def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
         elif i != last[number][0] or made[number] == i:
             within.setdefault((i, k), []).append(number)
     hold_inside(operators, within)
-    _hold_arguments(recorder)
     # One operator for each storage, the youngest first: a region may take some of them in.
-    _insert_operators(recorder, [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)])
+    holds = [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)]
+    _insert_operators(recorder, sorted(holds + _hold_arguments(recorder), key=lambda hold: hold[0]))
 
 
-def _hold_arguments(recorder: EagerRecorder) -> None:
-    """A call holds all that it is given, also what it never reads."""
+def _hold_arguments(recorder: EagerRecorder) -> list[tuple[tuple[int, int], list[int]]]:
+    """A call holds all that it is given, also what it never reads.
+
+    An operator of the call itself reads it, not one of an inner call: that may be a region, and is not given it. A call that has none
+    is to get one where it starts: those are returned.
+    """
+    wanted = []
     for call in recorder.modules:
         call.pop("depth", None)
         operators = recorder.operators[call["start"]:call["end"]]
         read = {s for o in operators for k in o.kernels for s in k["reads"]}
         unread = sorted(set(call.pop("args")) - read)
         if unread and operators:
-            operators[0].kernels.append(holding(unread))
+            own = next((o for o in operators if o.module == call["path"]), None)
+            if own is not None:
+                own.kernels.append(holding(unread))
+            else:
+                wanted.append(((call["start"] - 1, call["clock"][0]), unread))
+    return wanted
 
 
 def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int]]]) -> None:

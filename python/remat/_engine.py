@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 import torch
+from torch.autograd.function import BackwardCFunction
 from torch.utils.checkpoint import GraphExecGroup
 
 from .errors import CaptureError
@@ -111,15 +112,29 @@ class Walk:
             _accumulate(leaf, grads)
             return []
         self.on_node(node.name(), node._sequence_nr())
-        outs = node(*grads)
-        results = list(outs) if isinstance(outs, tuple) else [outs]
-        del outs
+        if isinstance(node, BackwardCFunction):
+            results = _custom(node, grads, edges)
+        else:
+            outs = node(*grads)
+            results = list(outs) if isinstance(outs, tuple) else [outs]
+            del outs
         for i, (child, slot) in enumerate(edges):
             if child is not None:
                 _fit(results, i, child._input_metadata[slot])
         grads.clear()
         self.unpacked.release()
         return results
+
+
+def _custom(node: Any, grads: list[torch.Tensor | None], edges: Any) -> list[torch.Tensor | None]:
+    """Run the backward of a custom ``autograd.Function``: it returns a gradient for each argument, tensor or not."""
+    for i, (grad, wanted) in enumerate(zip(grads, node._input_metadata)):
+        if grad is None:  # as a function is given them, unless it asks for less
+            grads[i] = torch.zeros(tuple(wanted.shape), dtype=wanted.dtype, device=wanted.device)
+    outs = node.apply(*grads)
+    outs = outs if isinstance(outs, tuple) else (outs,)
+    needed = iter([out for out, needs in zip(outs, node.needs_input_grad) if needs])
+    return [None if child is None else next(needed, None) for child, _ in edges]
 
 
 def _order(node: Any) -> int:

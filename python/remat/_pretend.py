@@ -1,7 +1,7 @@
 """Follow a CUDA device's choices on a machine that has none.
 
-Fake tensors already carry a CUDA device, and PyTorch picks cuDNN batch norm or fused dropout by that device alone. Two
-choices ask the driver instead and are made here: autocast, and the attention kernel.
+Fake tensors already carry a CUDA device, and PyTorch picks cuDNN batch norm or fused dropout by that device alone. Three
+questions go to the driver instead and are answered here: autocast, the attention kernel, and the compute capability.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def pretend(device: torch.device) -> Iterator[None]:
         if without_device(device):
             stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", lambda: False))
             stack.enter_context(mock.patch("torch.cuda.is_bf16_supported", lambda *a, **k: True))
+            stack.enter_context(mock.patch("torch.cuda.get_device_capability", lambda *a, **k: (9, 0)))
             stack.enter_context(_attention.fused())
         yield
 

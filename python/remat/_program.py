@@ -203,17 +203,39 @@ def _attribute(module: nn.Module, path: str) -> Any:
     return value
 
 
+def custom_functions(call: Callable[[type, Any, Any, Any], Any]) -> Any:
+    """Let calls of custom ``autograd.Function``s go through ``call(class, apply, args, kwargs)``."""
+    descriptor = torch.autograd.Function.__dict__["apply"]
+
+    def led(cls: type, *args: Any, **kwargs: Any) -> Any:
+        apply = descriptor.__get__(None, cls)
+        return apply(*args, **kwargs) if cls.__module__.startswith("torch.") else call(cls, apply, args, kwargs)
+
+    return mock.patch.object(torch.autograd.Function, "apply", classmethod(led))
+
+
+def _refuse_custom(cls: type, *_: Any) -> Any:
+    raise CaptureError(f"the model uses the custom autograd.Function {cls.__name__}, whose own backward an exported graph would lose: "
+                       "use granularity=\"module\"")
+
+
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
     """Export a (fake) module in training mode."""
+    def attempt() -> Program:
+        with custom_functions(_refuse_custom):
+            return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+
     try:
         try:
-            return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+            return attempt()
+        except CaptureError:
+            raise
         except RuntimeError as error:
             if "NVIDIA driver" not in str(error):
                 raise
             # It moved a constant to the device, to know its value. Without a device no values are known.
             with mock.patch("torch.fx.experimental.proxy_tensor.CONSTANT_NUMEL_LIMIT", -1):
-                return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+                return attempt()
     except CaptureError:
         raise
     except Exception as error:
