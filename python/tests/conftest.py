@@ -58,6 +58,14 @@ def module_plans(graph: remat.Graph, count: int) -> list[remat.Plan]:
 MATRICES = ["mm.default", "addmm.default", "bmm.default", "convolution.default"]
 
 
+def keepable(graph: remat.Graph, start: int, end: int) -> list[str]:
+    """The kernels of matrix products whose results nothing between two operators changes in place."""
+    operators = graph.trace("operator")["operators"][start:end]
+    changed = {s for o in operators for k in o["kernels"] for s in k.get("mutates", ())}
+    spoiled = {k["op"] for o in operators for k in o["kernels"] if changed & set(k["writes"])}
+    return [name for name in MATRICES if name not in spoiled]
+
+
 def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
     """Flat, nested and selective plans over the exported graph, with regions of about equal length."""
     cuts = graph.core("operator").safe_cuts()
@@ -70,8 +78,7 @@ def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
     nested = split(0, end, 3)
     for segment in nested:
         segment["inner"] = split(segment["start"], segment["end"], 3)
-    # In-place activations change what a convolution made, which then cannot be kept.
-    inplace = any(o["op"] in ("relu_.default", "hardswish_.default", "silu_.default", "relu6_.default", "hardtanh_.default") for o in graph.trace("operator")["operators"])
-    selective = [{**s, "save": ["mm.default", "bmm.default"] if inplace else MATRICES} for s in split(0, end, 4)]
+    # A kernel whose result is changed in place, by an activation say, cannot be kept.
+    selective = [{**s, "save": keepable(graph, s["start"], s["end"])} for s in split(0, end, 4)]
     shapes = [split(0, end, 2), split(0, end, 4), split(0, end, 9), nested, selective]
     return [remat.Plan.by_hand(graph, s, granularity="operator") for s in shapes[:count]]

@@ -10,6 +10,7 @@ from conftest import module_plans, operator_plans
 
 import remat
 from networks import Case
+from remat._step import default_loss
 
 REORDERED = ("llama", "multimodal")
 """Models whose export does not repeat the model's own arithmetic bit for bit."""
@@ -20,7 +21,7 @@ def step(case: Case, model: torch.nn.Module) -> dict[str, torch.Tensor]:
     cast = torch.autocast("cpu", getattr(torch, case.autocast)) if case.autocast else contextlib.nullcontext()
     with cast:
         out = model(*case.args, **case.kwargs)
-        loss = case.loss(out) if case.loss else out.loss
+        loss = (case.loss or default_loss)(out)
     loss.backward()
     found = {"loss": loss.detach()}
     found |= {f"grad {n}": p.grad for n, p in model.named_parameters() if p.grad is not None}
