@@ -4,8 +4,10 @@ use std::num::NonZeroU32;
 
 use remat_algorithms::algorithm::Decision;
 use remat_algorithms::checker::ChainObjective;
+use remat_algorithms::interval;
+use remat_algorithms::plan::Objective;
 use remat_algorithms::plan::assemble::{self, Provenance};
-use remat_algorithms::{Algorithm, Plan, Problem, Request};
+use remat_algorithms::{Algorithm, Plan, PlanningError, Problem, Request, rotor};
 use remat_graphs::Chain;
 
 use crate::options::{Error, Options};
@@ -13,13 +15,23 @@ use crate::options::{Error, Options};
 /// Plans a plain chain of layers; without an algorithm in the options by [`Algorithm::Linear`].
 ///
 /// # Errors
-/// [`Error::Planning`], if the chain is empty or its sizes add up to more than 2^62 bytes.
+/// [`Error::Planning`], if the chain is empty, its sizes add up to more than 2^62 bytes, or the algorithm keeps to no
+/// budget; [`Error::Budget`], if [`Algorithm::Rotor`] finds that no schedule keeps to it.
 ///
 /// # Complexity
 /// That of the algorithm.
 pub fn plan_chain(chain: &Chain, options: &Options) -> Result<Plan, Error> {
-    let request = Request::min_peak(Problem::Chain(chain));
-    let solution = options.algorithm.unwrap_or(Algorithm::Linear).planner().plan(&request)?;
+    let mut request = Request::min_peak(Problem::Chain(chain));
+    if let Some(budget) = options.budget {
+        request.budget = Some(budget.resolve(chain.layers.iter().fold(0, |sum, l| l.bytes.saturating_add(sum))));
+        request.objective = Objective::MinTime;
+    }
+    let solution = options.algorithm.unwrap_or(Algorithm::Linear).planner().plan(&request).map_err(|e| match e {
+        PlanningError::Rotor(rotor::Error::Budget { budget, least }) => {
+            Error::Budget(interval::Error::BudgetTooSmall { budget, minimum: least, is_proven: true })
+        }
+        other => other.into(),
+    })?;
     let provenance = Provenance::of(&request, &solution);
     match solution.decision {
         Decision::Checkpoints(checkpoints) => Ok(assemble::chain_plan(chain, checkpoints, solution.value, provenance)),
@@ -27,11 +39,19 @@ pub fn plan_chain(chain: &Chain, options: &Options) -> Result<Plan, Error> {
     }
 }
 
-/// Algorithms that are worth trying on a chain, in the order of the table of algorithms; the cubic planner only on
-/// chains where it takes seconds.
+/// Algorithms that are worth trying on a chain, in the order of the table of algorithms; the cubic planner and rotor
+/// only on chains where they are quick.
 pub fn chain_candidates(chain: &Chain) -> Vec<Algorithm> {
-    candidates(chain.layers.len())
+    let layers = chain.layers.len();
+    let mut candidates = candidates(layers);
+    if layers <= ROTOR_LAYERS {
+        candidates.push(Algorithm::Rotor);
+    }
+    candidates
 }
+
+/// Longest chain on which rotor is tried unasked.
+pub(crate) const ROTOR_LAYERS: usize = 120;
 
 /// Longest chain on which the cubic planner is tried unasked.
 const CUBIC_LAYERS: usize = 2000;
@@ -54,6 +74,7 @@ pub fn chain_objective(plan: &Plan) -> ChainObjective {
     match plan.algorithm.parse() {
         Ok(Algorithm::Linear) => ChainObjective::Traced,
         Ok(Algorithm::LinearX) => ChainObjective::Stepwise,
+        Ok(Algorithm::Rotor) => ChainObjective::Persistent,
         _ => ChainObjective::Conservative,
     }
 }

@@ -20,7 +20,8 @@ pub struct Options {
     pub optimizer: Option<Optimizer>,
     /// Times of kernels.
     pub costs: CostModel,
-    /// Bound on the peak; then the least recomputation within it is wanted. Only [`Algorithm::Interval`] keeps to it.
+    /// Bound on the peak; then the least recomputation within it is wanted. Only [`Algorithm::Interval`],
+    /// [`Algorithm::Rotor`] and the programs over lower sets keep to it.
     pub budget: Option<Budget>,
     /// Where regions may lie.
     pub regions: RegionRules,

@@ -1,17 +1,23 @@
 //! A training step, prepared once for any number of plans.
 
+use std::time::Instant;
+
 use remat_algorithms::algorithm::Decision;
 use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{self, Resolution};
+use remat_algorithms::kusumoto::Centric;
 use remat_algorithms::plan::assemble::{self, Provenance};
-use remat_algorithms::plan::{Objective, Status};
+use remat_algorithms::plan::{Objective, Stats, Status};
 use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
-use remat_algorithms::{Algorithm, Plan, Problem, Regions, Request};
+use remat_algorithms::{Algorithm, Plan, PlanningError, Problem, Regions, Request, Segment, kusumoto, rotor};
 use remat_graphs::{ChainOfGraph, Graph};
 
 use crate::chains;
 use crate::modules;
 use crate::options::{Error, Options, RegionRules};
+
+/// Most operators of a step for which programs over lower sets are tried unasked.
+const LOWER_SET_OPERATORS: usize = 400;
 
 /// A training step with its predictor and times.
 #[derive(Debug)]
@@ -51,7 +57,14 @@ impl<'g> Step<'g> {
 
     /// Algorithms that are worth trying on this graph, in the order of the table of algorithms. Time O(graph).
     pub fn candidates(&self) -> Vec<Algorithm> {
-        let mut candidates = chains::candidates(ChainOfGraph::of(self.graph()).chain.layers.len());
+        let layers = ChainOfGraph::of(self.graph()).chain.layers.len();
+        let mut candidates = chains::candidates(layers);
+        if self.graph().operators().len() <= LOWER_SET_OPERATORS {
+            candidates.extend([Algorithm::KusumotoTime, Algorithm::KusumotoMemory]);
+        }
+        if layers <= chains::ROTOR_LAYERS {
+            candidates.push(Algorithm::Rotor);
+        }
         candidates.push(Algorithm::Interval);
         candidates
     }
@@ -67,6 +80,8 @@ impl<'g> Step<'g> {
         match algorithm {
             None => self.best(),
             Some(Algorithm::Interval) => self.interval(),
+            Some(Algorithm::Rotor) => self.rotor(),
+            Some(algorithm @ (Algorithm::KusumotoTime | Algorithm::KusumotoMemory)) => self.kusumoto(algorithm),
             Some(algorithm) => self.plan_by(algorithm),
         }
     }
@@ -148,6 +163,58 @@ impl<'g> Step<'g> {
             stats: Some(found.stats),
         };
         Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?)
+    }
+
+    fn kusumoto(&self, algorithm: Algorithm) -> Result<Plan, Error> {
+        let started = Instant::now();
+        let centric = if algorithm == Algorithm::KusumotoTime { Centric::Time } else { Centric::Memory };
+        let planner = kusumoto::GraphPlanner::new(&self.predictor, &self.costs, centric);
+        let budget = self.options.budget.map(|b| b.resolve(self.without()));
+        let found = match budget {
+            None => planner.least_peak(self.optimizer),
+            Some(budget) => planner.least_time(budget, self.optimizer).ok_or_else(|| {
+                let minimum = planner.least_peak(self.optimizer).peak;
+                Error::Budget(interval::Error::BudgetTooSmall { budget, minimum, is_proven: false })
+            })?,
+        };
+        let stats = Stats { seconds: started.elapsed().as_secs_f64(), ..found.stats };
+        self.assemble_of(algorithm, found.segments, budget, stats)
+    }
+
+    fn rotor(&self) -> Result<Plan, Error> {
+        let started = Instant::now();
+        let planner = rotor::GraphPlanner::new(&self.predictor, &self.costs).map_err(PlanningError::from)?;
+        let budget = self.options.budget.map(|b| b.resolve(self.without()));
+        let found = match budget {
+            None => planner.least_peak(self.optimizer),
+            Some(budget) => planner.least_time(budget, self.optimizer).map_err(|e| match e {
+                rotor::Error::Budget { budget, least } => {
+                    Error::Budget(interval::Error::BudgetTooSmall { budget, minimum: least, is_proven: false })
+                }
+                other => PlanningError::from(other).into(),
+            })?,
+        };
+        let stats = Stats { seconds: started.elapsed().as_secs_f64(), ..found.stats };
+        self.assemble_of(Algorithm::Rotor, found.segments, budget, stats)
+    }
+
+    /// The document of a plan that proves nothing about the graph.
+    fn assemble_of(
+        &self,
+        algorithm: Algorithm,
+        segments: Vec<Segment>,
+        budget: Option<u64>,
+        stats: Stats,
+    ) -> Result<Plan, Error> {
+        let provenance = Provenance {
+            algorithm: algorithm.to_string(),
+            objective: if budget.is_some() { Objective::MinTime } else { Objective::MinPeak },
+            budget,
+            status: Status::Feasible,
+            lower_bound: None,
+            stats: Some(stats),
+        };
+        Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, segments, provenance)?)
     }
 
     fn plan_by(&self, algorithm: Algorithm) -> Result<Plan, Error> {

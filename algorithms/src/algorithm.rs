@@ -14,8 +14,10 @@ use crate::baselines;
 use crate::chain::{self, ChainError, ChainSolution, Layers};
 use crate::cost::Costs;
 use crate::interval;
+use crate::kusumoto::{self, Centric};
 use crate::plan::{Objective, Segment, Stats, Status};
 use crate::predict::Predictor;
+use crate::rotor;
 
 /// What is to be planned.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,9 @@ pub enum PlanningError {
     /// No plan stays within the budget.
     #[error(transparent)]
     Budget(#[from] interval::Error),
+    /// The chain of stages cannot be planned, or not within the budget.
+    #[error(transparent)]
+    Rotor(#[from] rotor::Error),
     /// The algorithm plans operators, not layers.
     #[error("algorithm {algorithm} plans training graphs; a chain has no operators to plan")]
     NeedsGraph {
@@ -126,6 +131,12 @@ pub enum Algorithm {
     Linear,
     /// Least stepwise peak of a chain.
     LinearX,
+    /// Least recomputation over sequences of lower sets of a graph.
+    KusumotoTime,
+    /// Most recomputation over sequences of lower sets of a graph, so that least is kept.
+    KusumotoMemory,
+    /// Least recomputation over all persistent, that is nested, schedules of a chain.
+    Rotor,
     /// Exact over all interval plans of a graph.
     Interval,
 }
@@ -146,10 +157,11 @@ pub struct AlgorithmInfo {
 }
 
 const CHEN: &str = "Chen, Xu, Zhang, Guestrin 2016, arXiv 1604.06174";
+const KUSUMOTO: &str = "Kusumoto, Inoue, Watanabe, Akiba, Koyama, NeurIPS 2019, arXiv 1905.11722";
 const HONG: &str = "Hong, Tsai, Wang, Liu, Wu, JPDC 2025, arXiv 2502.12499";
 
 /// All algorithms, from the simplest to the most exact.
-pub const TABLE: [AlgorithmInfo; 9] = [
+pub const TABLE: [AlgorithmInfo; 12] = [
     AlgorithmInfo {
         name: "none",
         objective: "nothing: keeps everything, recomputes nothing",
@@ -207,6 +219,27 @@ pub const TABLE: [AlgorithmInfo; 9] = [
         source: HONG,
     },
     AlgorithmInfo {
+        name: "kusumoto-time",
+        objective: "least recomputation over sequences of lower sets, within a model of memory",
+        exactness: "optimal for its model over its family of lower sets; predicted budgets decide",
+        complexity: "O(S^2 labels) for S lower sets, at most operators + 2 where they are many",
+        source: KUSUMOTO,
+    },
+    AlgorithmInfo {
+        name: "kusumoto-memory",
+        objective: "most recomputation over sequences of lower sets, within a model of memory",
+        exactness: "optimal for its model over its family of lower sets; predicted budgets decide",
+        complexity: "O(S^2 labels) for S lower sets, at most operators + 2 where they are many",
+        source: KUSUMOTO,
+    },
+    AlgorithmInfo {
+        name: "rotor",
+        objective: "least recomputation of a chain within a memory budget, by nested regions",
+        exactness: "optimal on chains over all persistent schedules, exact to the byte",
+        complexity: "O(n^3) tables; search by bounds; chains of up to 1000 layers",
+        source: "Beaumont, Eyraud-Dubois, Hermann, Joly, Shilova 2019, Inria RR-9302, arXiv 1911.13214",
+    },
+    AlgorithmInfo {
         name: "interval",
         objective: "peak of the graph as the allocator sees it; least recomputation, within a budget too",
         exactness: "optimal over all sets of regions between safe cuts",
@@ -244,7 +277,10 @@ impl Algorithm {
             Self::Cubic => 5,
             Self::Linear => 6,
             Self::LinearX => 7,
-            Self::Interval => 8,
+            Self::KusumotoTime => 8,
+            Self::KusumotoMemory => 9,
+            Self::Rotor => 10,
+            Self::Interval => 11,
         };
         &TABLE[row]
     }
@@ -252,6 +288,8 @@ impl Algorithm {
     /// The planner behind the name.
     pub fn planner(self) -> Box<dyn Planner> {
         match self {
+            Self::KusumotoTime | Self::KusumotoMemory => Box::new(KusumotoPlanner { algorithm: self }),
+            Self::Rotor => Box::new(RotorPlanner),
             Self::Interval => Box::new(IntervalPlanner),
             _ => Box::new(ChainPlanner { algorithm: self }),
         }
@@ -271,8 +309,19 @@ impl FromStr for Algorithm {
     type Err = ParseAlgorithmError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let plain =
-            [Self::None, Self::Every, Self::Sqrt, Self::Chen, Self::Cubic, Self::Linear, Self::LinearX, Self::Interval];
+        let plain = [
+            Self::None,
+            Self::Every,
+            Self::Sqrt,
+            Self::Chen,
+            Self::Cubic,
+            Self::Linear,
+            Self::LinearX,
+            Self::KusumotoTime,
+            Self::KusumotoMemory,
+            Self::Rotor,
+            Self::Interval,
+        ];
         if let Some(found) = plain.into_iter().find(|a| a.info().name == name) {
             return Ok(found);
         }
@@ -305,7 +354,9 @@ impl ChainPlanner {
             Algorithm::Cubic => chain::cubic(layers),
             Algorithm::Linear => chain::linear(layers),
             Algorithm::LinearX => chain::linear_stepwise(layers),
-            Algorithm::Interval => return Err(PlanningError::NeedsGraph { algorithm: self.algorithm }),
+            Algorithm::KusumotoTime | Algorithm::KusumotoMemory | Algorithm::Rotor | Algorithm::Interval => {
+                return Err(PlanningError::NeedsGraph { algorithm: self.algorithm });
+            }
         };
         Ok(solution?)
     }
@@ -353,10 +404,7 @@ impl Planner for IntervalPlanner {
     fn plan(&self, request: &Request<'_>) -> Result<Solution, PlanningError> {
         let algorithm = Algorithm::Interval;
         let Problem::Graph(graph) = request.problem else { return Err(PlanningError::NeedsGraph { algorithm }) };
-        let costs = match CostModel::device(DEFAULT_DEVICE) {
-            Ok(model) => Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k)),
-            Err(_) => Costs::new(graph, |k| k.flops.max(k.bytes), |k| k.flops.max(k.bytes)),
-        };
+        let costs = default_costs(graph);
         let predictor = Predictor::new(graph);
         let planner = interval::Planner::new(&predictor, &costs);
         let options = interval::Options::default();
@@ -366,5 +414,68 @@ impl Planner for IntervalPlanner {
         };
         let decision = Decision::Segments(found.segments);
         Ok(Solution { algorithm, decision, value: found.peak, status: found.status, stats: found.stats })
+    }
+}
+
+/// Rotor. On a chain, within a budget if one is given; on a graph with kernel times of the default device
+/// ([`rotor::GraphPlanner`] takes other times).
+struct RotorPlanner;
+
+impl Planner for RotorPlanner {
+    fn plan(&self, request: &Request<'_>) -> Result<Solution, PlanningError> {
+        let started = Instant::now();
+        let algorithm = Algorithm::Rotor;
+        let budget = match (request.objective, request.budget) {
+            (Objective::MinPeak, _) => None,
+            (Objective::MinTime, Some(budget)) => Some(budget),
+            (Objective::MinTime, None) => return Err(PlanningError::Objective { algorithm }),
+        };
+        let (decision, value, status, stats) = match request.problem {
+            Problem::Chain(chain) => {
+                let (checkpoints, found) = rotor::plan_chain(chain, budget)?;
+                (Decision::Checkpoints(checkpoints), found.peak, found.status, found.stats)
+            }
+            Problem::Graph(graph) => {
+                let (predictor, costs) = (Predictor::new(graph), default_costs(graph));
+                let planner = rotor::GraphPlanner::new(&predictor, &costs)?;
+                let found = match budget {
+                    Some(budget) => planner.least_time(budget, None)?,
+                    None => planner.least_peak(None),
+                };
+                (Decision::Segments(found.segments), found.peak, Status::Feasible, found.stats)
+            }
+        };
+        let stats = Stats { seconds: started.elapsed().as_secs_f64(), ..stats };
+        Ok(Solution { algorithm, decision, value, status, stats })
+    }
+}
+
+/// Lower sets, with kernel times of the default device ([`kusumoto::GraphPlanner`] takes other times).
+struct KusumotoPlanner {
+    algorithm: Algorithm,
+}
+
+impl Planner for KusumotoPlanner {
+    fn plan(&self, request: &Request<'_>) -> Result<Solution, PlanningError> {
+        let started = Instant::now();
+        let algorithm = self.algorithm;
+        let Problem::Graph(graph) = request.problem else { return Err(PlanningError::NeedsGraph { algorithm }) };
+        if request.objective != Objective::MinPeak {
+            return Err(PlanningError::Objective { algorithm });
+        }
+        let centric = if algorithm == Algorithm::KusumotoTime { Centric::Time } else { Centric::Memory };
+        let (predictor, costs) = (Predictor::new(graph), default_costs(graph));
+        let found = kusumoto::GraphPlanner::new(&predictor, &costs, centric).least_peak(None);
+        let stats = Stats { seconds: started.elapsed().as_secs_f64(), ..found.stats };
+        let decision = Decision::Segments(found.segments);
+        Ok(Solution { algorithm, decision, value: found.peak, status: Status::Feasible, stats })
+    }
+}
+
+/// Times of the default device where the trace has none.
+fn default_costs(graph: &Graph) -> Costs {
+    match CostModel::device(DEFAULT_DEVICE) {
+        Ok(model) => Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k)),
+        Err(_) => Costs::new(graph, |k| k.flops.max(k.bytes), |k| k.flops.max(k.bytes)),
     }
 }

@@ -8,8 +8,10 @@ pub mod chain;
 pub mod checker;
 pub mod cost;
 pub mod interval;
+pub mod kusumoto;
 pub mod plan;
 pub mod predict;
+pub mod rotor;
 
 pub use algorithm::{Algorithm, Planner, PlanningError, Problem, Request, Solution};
 pub use plan::{Plan, PlanError, Regions, Segment};

@@ -58,6 +58,7 @@ struct ChainRow {
     conservative: Option<u64>,
     traced: Option<u64>,
     stepwise: Option<u64>,
+    persistent: Option<u64>,
     checkpoints: usize,
     seconds: f64,
 }
@@ -131,6 +132,7 @@ fn of_chain(chain: &Chain, settings: &Settings) -> Result<Comparison, remat::Err
             conservative: value(ChainObjective::Conservative),
             traced: value(ChainObjective::Traced),
             stepwise: value(ChainObjective::Stepwise),
+            persistent: value(ChainObjective::Persistent),
             checkpoints: checkpoints.len(),
             seconds: plan.stats.unwrap_or_default().seconds,
         });
@@ -162,8 +164,9 @@ fn text(comparison: &Comparison) -> String {
             table::text(&t)
         }
         Comparison::Chain { graph, rows, .. } => {
-            let header = [graph.as_str(), "conservative", "traced", "stepwise", "checkpoints", "planned in", ""];
-            let mut t = table::new(&header, "lrrrrrl");
+            let header =
+                [graph.as_str(), "conservative", "traced", "stepwise", "persistent", "checkpoints", "planned in", ""];
+            let mut t = table::new(&header, "lrrrrrrl");
             let value = |v: Option<u64>| v.map_or_else(|| "-".into(), human);
             for r in rows {
                 table::row(
@@ -173,6 +176,7 @@ fn text(comparison: &Comparison) -> String {
                         value(r.conservative),
                         value(r.traced),
                         value(r.stepwise),
+                        value(r.persistent),
                         r.checkpoints.to_string(),
                         table::time(r.seconds),
                         proof(r.status).into(),

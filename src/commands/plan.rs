@@ -5,7 +5,7 @@ use remat::algorithms::interval::Error::BudgetTooSmall;
 use remat::algorithms::predict::Predictor;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
-use remat::{Algorithm, Graph, Optimizer, Options, Plan, Segment};
+use remat::{Algorithm, Optimizer, Options, Plan, Segment};
 use serde::Serialize;
 
 use super::rules;
@@ -44,10 +44,9 @@ impl Settings {
             ..Options::default()
         };
         if let Some(algorithm) = options.algorithm.filter(|a| *a != Algorithm::Interval) {
-            if options.budget.is_some() {
-                return Err(
-                    Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out")
-                );
+            if options.budget.is_some() && !keeps_to_budgets(algorithm) {
+                return Err(Failure::wrong("only interval, rotor and kusumoto keep to a --budget")
+                    .hint("leave --algorithm out"));
             }
             rules::refuse_unheeded(&args.exact, &format!("{algorithm} does not heed it"))?;
         }
@@ -55,6 +54,10 @@ impl Settings {
         rules::apply(&mut options, args.exact);
         Ok(Self { graph: input::source(&args.graph), options, rules, destination, format })
     }
+}
+
+fn keeps_to_budgets(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Rotor | Algorithm::KusumotoTime | Algorithm::KusumotoMemory)
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
@@ -66,21 +69,30 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Document::Graph(graph) => match remat::plan(graph, &settings.options) {
             Err(error) => {
                 drop(progress);
-                return refused(settings, graph, &error);
+                return refused(settings, graph.name(), &error);
             }
             Ok(plan) => plan,
         },
         Document::Chain(chain) => {
-            if settings.options.budget.is_some() {
-                return Err(Failure::wrong(format!("{label} is a chain; budgets need a training graph"))
-                    .hint("leave --budget out"));
+            let is_rotor = settings.options.algorithm == Some(Algorithm::Rotor);
+            if settings.options.budget.is_some() && !is_rotor {
+                return Err(Failure::wrong(format!(
+                    "{label} is a chain; of the chain planners only rotor keeps to a budget"
+                ))
+                .hint("leave --budget out, or plan with --algorithm rotor"));
             }
             if settings.options.optimizer.is_some() {
                 return Err(Failure::wrong(format!("{label} is a chain; a chain has no parameters to optimize"))
                     .hint("leave --optimizer out"));
             }
             rules::refuse_unheeded(&settings.rules, &format!("{label} is a chain"))?;
-            remat::plan_chain(chain, &settings.options).map_err(failed)?
+            match remat::plan_chain(chain, &settings.options) {
+                Err(error @ remat::Error::Budget(_)) => {
+                    drop(progress);
+                    return refused(settings, &chain.name, &error);
+                }
+                planned => planned.map_err(failed)?,
+            }
         }
     };
     drop(progress);
@@ -116,7 +128,7 @@ fn picture<'g>(document: &'g Document, plan: &Plan, optimizer: Option<Optimizer>
 }
 
 /// No plan: programs get the least peak as a document, people as a message.
-fn refused(settings: &Settings, graph: &Graph, error: &remat::Error) -> Result<(), Failure> {
+fn refused(settings: &Settings, graph: &str, error: &remat::Error) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Refusal<'a> {
         graph: &'a str,
@@ -127,7 +139,7 @@ fn refused(settings: &Settings, graph: &Graph, error: &remat::Error) -> Result<(
     if let remat::Error::Budget(BudgetTooSmall { budget, minimum, is_proven }) = *error
         && settings.format == Some(Format::Json)
     {
-        let refusal = Refusal { graph: graph.name(), budget, minimum, minimum_is_proven: is_proven };
+        let refusal = Refusal { graph, budget, minimum, minimum_is_proven: is_proven };
         output::data(&output::json(&refusal)?)?;
     }
     Err(rules::failure(&settings.graph.label(), error))

@@ -258,7 +258,23 @@ linear      1.93 GiB    65.8%        35.5%         4[..]
 fn compare_has_all_algorithms() {
     let compared = json("compare resnet18-b64 --format json");
     let names: Vec<_> = compared[0]["rows"].as_array().expect("rows").iter().map(|r| r["algorithm"].clone()).collect();
-    assert_eq!(names, ["none", "every", "sqrt", "uniform-8", "chen", "cubic", "linear", "linear-x", "interval"]);
+    assert_eq!(
+        names,
+        [
+            "none",
+            "every",
+            "sqrt",
+            "uniform-8",
+            "chen",
+            "cubic",
+            "linear",
+            "linear-x",
+            "kusumoto-time",
+            "kusumoto-memory",
+            "rotor",
+            "interval"
+        ]
+    );
     assert_eq!(compared[0]["rows"][0]["peak"], compared[0]["without"]);
 }
 
@@ -266,16 +282,17 @@ fn compare_has_all_algorithms() {
 fn chains_are_compared_under_each_objective() {
     let folder = Folder::new().with("g.json", CHAIN);
     folder.remat("compare g.json").assert().success().stderr_eq("").stdout_eq(str![[r#"
-four        conservative     traced   stepwise   checkpoints   planned in
-─────────────────────────────────────────────────────────────────────────────────────
-none            6.84 KiB   8.79 KiB   8.79 KiB             4[..]
-every           6.84 KiB   8.79 KiB   8.79 KiB             4[..]
-sqrt            6.84 KiB   9.77 KiB   8.79 KiB             3[..]
-uniform-8       6.84 KiB   9.77 KiB   8.79 KiB             3[..]
-chen            5.86 KiB          -          -             2[..]
-cubic           5.86 KiB          -          -             2[..]   optimal
-linear          6.84 KiB   8.79 KiB   8.79 KiB             4[..]   optimal
-linear-x        6.84 KiB   8.79 KiB   8.79 KiB             4[..]   optimal
+four        conservative     traced   stepwise   persistent   checkpoints   planned in
+──────────────────────────────────────────────────────────────────────────────────────────────────
+none            6.84 KiB   8.79 KiB   8.79 KiB    10.74 KiB             4[..]
+every           6.84 KiB   8.79 KiB   8.79 KiB    10.74 KiB             4[..]
+sqrt            6.84 KiB   9.77 KiB   8.79 KiB    10.74 KiB             3[..]
+uniform-8       6.84 KiB   9.77 KiB   8.79 KiB    10.74 KiB             3[..]
+chen            5.86 KiB          -          -            -             2[..]
+cubic           5.86 KiB          -          -            -             2[..]   optimal
+linear          6.84 KiB   8.79 KiB   8.79 KiB    10.74 KiB             4[..]   optimal
+linear-x        6.84 KiB   8.79 KiB   8.79 KiB    10.74 KiB             4[..]   optimal
+rotor           6.84 KiB   8.79 KiB   8.79 KiB    10.74 KiB             4[..]   optimal
 
 "#]]);
 }

@@ -68,6 +68,9 @@ tiny,algorithm,chen,15872,0,0,0,feasible
 tiny,algorithm,cubic,15872,0,0,0,feasible
 tiny,algorithm,linear,15872,0,0,0,feasible
 tiny,algorithm,linear-x,15872,0,0,0,feasible
+tiny,algorithm,kusumoto-time,15872,0,0,0,feasible
+tiny,algorithm,kusumoto-memory,15872,0,0,0,feasible
+tiny,algorithm,rotor,15872,0,0,0,feasible
 tiny,shown,no checkpointing,15872,0,0,0,optimal
 tiny,shown,plan.json,15872,0,0,1,feasible
 

@@ -72,20 +72,31 @@ Options:
           Planning algorithm
 
           Possible values:
-          - auto:      interval for a training step, linear for a chain
-          - none:      keeps everything, recomputes nothing (baseline)
-          - every:     recomputes every layer on its own (baseline)
-          - sqrt:      about sqrt(n) regions of equally many layers (baseline)
-          - uniform-K: K regions of equally many layers (baseline)
-          - chen:      conservative peak of a chain: all checkpoints and the
-            largest region (heuristic: greedy by a threshold, best of about 130)
-          - cubic:     conservative peak of a chain: all checkpoints and the
-            largest region (optimal on chains)
-          - linear:    traced peak of a chain: checkpoints up to the current
-            region, the region, a gradient pair (optimal on chains)
-          - linear-x:  traced peak of a chain, exact for each step of a region's
-            backward pass (optimal on chains)
-          - interval:  peak of the graph as the allocator sees it; least
+          - auto:            interval for a training step, linear for a chain
+          - none:            keeps everything, recomputes nothing (baseline)
+          - every:           recomputes every layer on its own (baseline)
+          - sqrt:            about sqrt(n) regions of equally many layers
+            (baseline)
+          - uniform-K:       K regions of equally many layers (baseline)
+          - chen:            conservative peak of a chain: all checkpoints and
+            the largest region (heuristic: greedy by a threshold, best of about
+            130)
+          - cubic:           conservative peak of a chain: all checkpoints and
+            the largest region (optimal on chains)
+          - linear:          traced peak of a chain: checkpoints up to the
+            current region, the region, a gradient pair (optimal on chains)
+          - linear-x:        traced peak of a chain, exact for each step of a
+            region's backward pass (optimal on chains)
+          - kusumoto-time:   least recomputation over sequences of lower sets,
+            within a model of memory (optimal for its model over its family of
+            lower sets; predicted budgets decide)
+          - kusumoto-memory: most recomputation over sequences of lower sets,
+            within a model of memory (optimal for its model over its family of
+            lower sets; predicted budgets decide)
+          - rotor:           least recomputation of a chain within a memory
+            budget, by nested regions (optimal on chains over all persistent
+            schedules, exact to the byte)
+          - interval:        peak of the graph as the allocator sees it; least
             recomputation, within a budget too (optimal over all sets of regions
             between safe cuts)
           
@@ -214,7 +225,7 @@ For more information, try '--help'.
 fn an_unknown_algorithm_is_refused_with_all_names() {
     remat("plan unet-b8 --algorithm best").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
 error: invalid value 'best' for '--algorithm <NAME>'
-  [possible values: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, interval, auto]
+  [possible values: none, every, sqrt, uniform-K, chen, cubic, linear, linear-x, kusumoto-time, kusumoto-memory, rotor, interval, auto]
 
 For more information, try '--help'.
 

@@ -3,6 +3,7 @@
 use remat_graphs::Chain;
 
 use super::error::{CheckError, Mismatch};
+use super::persistent::{self, PERSISTENT_LIMIT};
 use crate::plan::{PLAN_FORMAT, Plan};
 
 /// What a chain planner minimises; `d_i` are the sizes of layers `0 .. n`, `C` the checkpointed layers.
@@ -17,9 +18,15 @@ pub enum ChainObjective {
     /// As [`Traced`](Self::Traced), with the segment followed step by step: instead of the last three terms
     /// `max_{i<k<=j} ( sum_{i<l<k} d_l + d_k + d_{k-1} )`.
     Stepwise,
+    /// The least memory of a persistent schedule (Beaumont et al., Inria RR-9302) whose first forward pass keeps the
+    /// results of exactly the layers in `C`: what lies between two of them that are not neighbours runs again, the second
+    /// one with it, and may keep some results and run parts again in turn. Layers `0` and `n - 1` are in `C`. Layer `k`
+    /// needs `d_k` and its gradient, and gives the gradient of `k - 1`. Only for chains of up to [`PERSISTENT_LIMIT`] layers.
+    Persistent,
 }
 
-/// Value in bytes of an objective for a checkpoint set. Time O(n), memory O(1) beyond the arguments.
+/// Value in bytes of an objective for a checkpoint set. Time O(n), memory O(1) beyond the arguments; for the persistent
+/// objective time O(n^3), memory O(n^2).
 ///
 /// Source: Hong et al., "GPU Memory Usage Optimization for Backward Propagation in Deep Network Training", 2025.
 ///
@@ -42,10 +49,14 @@ pub fn check_chain(chain: &Chain, checkpoints: &[u32], objective: ChainObjective
             return Err(CheckError::EndNotKept(last));
         }
     }
+    if objective == ChainObjective::Persistent && layers > PERSISTENT_LIMIT {
+        return Err(CheckError::TooLong { layers, limit: PERSISTENT_LIMIT });
+    }
     let sizes: Vec<u64> = chain.layers.iter().map(|l| l.bytes).collect();
     let kept: u64 = checkpoints.iter().fold(0, |sum, &c| sum.saturating_add(sizes[c as usize]));
     Ok(match objective {
         ChainObjective::Conservative => kept.saturating_add(largest_run(&sizes, checkpoints)),
+        ChainObjective::Persistent => persistent::value(&sizes, checkpoints),
         _ => kept.max(worst_segment(&sizes, checkpoints, objective)),
     })
 }

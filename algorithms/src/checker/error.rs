@@ -79,6 +79,14 @@ impl fmt::Display for Mismatch {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
+    /// The objective takes too long to evaluate.
+    #[error("a chain of {layers} layers is too long to verify this objective; the limit is {limit}")]
+    TooLong {
+        /// Layers of the chain.
+        layers: usize,
+        /// Most layers.
+        limit: usize,
+    },
     /// A region is empty, reversed or reaches into the loss.
     #[error("{path}: region {start}..{end} is not a non-empty range of the {loss} operators before the loss")]
     Range {

@@ -91,6 +91,7 @@ mod claims;
 mod error;
 mod facts;
 mod lives;
+mod persistent;
 mod replay;
 mod schedule;
 mod sweep;
@@ -99,6 +100,7 @@ mod tree;
 pub use chain::{ChainObjective, check_chain, check_chain_plan};
 pub use claims::check_plan;
 pub use error::{CheckError, Mismatch, Step};
+pub use persistent::PERSISTENT_LIMIT;
 
 use remat_graphs::{Graph, StorageKind};
 

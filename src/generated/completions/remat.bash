@@ -128,11 +128,11 @@ _remat() {
             fi
             case "${prev}" in
                 --algorithm)
-                    COMPREPLY=($(compgen -W "none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 -a)
-                    COMPREPLY=($(compgen -W "none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 --optimizer)
@@ -471,11 +471,11 @@ _remat() {
             fi
             case "${prev}" in
                 --algorithm)
-                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 -a)
-                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 --budget)
@@ -668,11 +668,11 @@ _remat() {
                     return 0
                     ;;
                 --algorithm)
-                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 -a)
-                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x interval" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto none every sqrt uniform-K chen cubic linear linear-x kusumoto-time kusumoto-memory rotor interval" -- "${cur}"))
                     return 0
                     ;;
                 --budget)

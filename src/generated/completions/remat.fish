@@ -46,6 +46,9 @@ chen\t'conservative peak of a chain: all checkpoints and the largest region (heu
 cubic\t'conservative peak of a chain: all checkpoints and the largest region (optimal on chains)'
 linear\t'traced peak of a chain: checkpoints up to the current region, the region, a gradient pair (optimal on chains)'
 linear-x\t'traced peak of a chain, exact for each step of a region\'s backward pass (optimal on chains)'
+kusumoto-time\t'least recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+kusumoto-memory\t'most recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+rotor\t'least recomputation of a chain within a memory budget, by nested regions (optimal on chains over all persistent schedules, exact to the byte)'
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
@@ -93,6 +96,9 @@ chen\t'conservative peak of a chain: all checkpoints and the largest region (heu
 cubic\t'conservative peak of a chain: all checkpoints and the largest region (optimal on chains)'
 linear\t'traced peak of a chain: checkpoints up to the current region, the region, a gradient pair (optimal on chains)'
 linear-x\t'traced peak of a chain, exact for each step of a region\'s backward pass (optimal on chains)'
+kusumoto-time\t'least recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+kusumoto-memory\t'most recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+rotor\t'least recomputation of a chain within a memory budget, by nested regions (optimal on chains over all persistent schedules, exact to the byte)'
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand compare" -l optimizer -d 'Optimizer whose states and temporaries count towards the peak' -r -f -a "sgd\t''
 sgd-momentum\t''
@@ -141,6 +147,9 @@ chen\t'conservative peak of a chain: all checkpoints and the largest region (heu
 cubic\t'conservative peak of a chain: all checkpoints and the largest region (optimal on chains)'
 linear\t'traced peak of a chain: checkpoints up to the current region, the region, a gradient pair (optimal on chains)'
 linear-x\t'traced peak of a chain, exact for each step of a region\'s backward pass (optimal on chains)'
+kusumoto-time\t'least recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+kusumoto-memory\t'most recomputation over sequences of lower sets, within a model of memory (optimal for its model over its family of lower sets; predicted budgets decide)'
+rotor\t'least recomputation of a chain within a memory budget, by nested regions (optimal on chains over all persistent schedules, exact to the byte)'
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand report" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
