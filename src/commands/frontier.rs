@@ -78,7 +78,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let progress = Progress::new(format!("planning {label}"));
     let plans = step.frontier(resolution, &mut |done, all| progress.at(done, all));
     drop(progress);
-    let plans = plans.map_err(|e| rules::failure(&label, &e))?;
+    let plans = plans.map_err(|e| rules::failure(&label, &e, &settings.options))?;
     let points = Points { graph: graph.name().into(), without, points: plans.into_iter().map(Point::of).collect() };
     match settings.format {
         Listed::Json => output::data(&output::json(&points)?),

@@ -142,7 +142,7 @@ fn refused(settings: &Settings, graph: &str, error: &remat::Error) -> Result<(),
         let refusal = Refusal { graph, budget, minimum, minimum_is_proven: is_proven };
         output::data(&output::json(&refusal)?)?;
     }
-    Err(rules::failure(&settings.graph.label(), error))
+    Err(rules::failure(&settings.graph.label(), error, &settings.options))
 }
 
 fn peak(plan: &Plan) -> String {

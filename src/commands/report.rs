@@ -172,12 +172,14 @@ fn of_graph(
     let mut plans = given;
     for &algorithm in &settings.algorithms {
         if settings.budgets.is_empty() {
-            let plan = step.plan(algorithm).map_err(|e| rules::failure(&label, &e))?;
+            let plan = step.plan(algorithm).map_err(|e| rules::failure(&label, &e, &settings.options))?;
             plans.push(Labelled { label: plan.algorithm.clone(), plan });
         }
         for &budget in &settings.budgets {
             let options = Options { budget: Some(budget), ..settings.options.clone() };
-            let plan = Step::new(graph, &options).plan(algorithm).map_err(|e| rules::failure(&label, &e))?;
+            let plan = Step::new(graph, &options)
+                .plan(algorithm)
+                .map_err(|e| rules::failure(&label, &e, &settings.options))?;
             let label = format!("{} within {}", plan.algorithm, human(budget.resolve(without)));
             plans.push(Labelled { label, plan });
         }
@@ -195,7 +197,7 @@ fn of_graph(
         progress.doing(format!("frontier of {label}"));
         let resolution = Resolution::Step(resolution.resolve(without));
         let points = report::frontier(&step, resolution, &mut |done, all| progress.at(done, all));
-        gathered.frontier = Some(points.map_err(|e| rules::failure(&label, &e))?);
+        gathered.frontier = Some(points.map_err(|e| rules::failure(&label, &e, &settings.options))?);
         gathered.algorithms = report::algorithms(&step);
     }
     drop(progress);

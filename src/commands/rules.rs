@@ -58,8 +58,21 @@ pub(crate) fn budget(flag: &str, text: &str) -> Result<Budget, Failure> {
     }
 }
 
+/// What allows plans with a lower peak, beyond what is allowed already.
+fn more(options: &Options) -> String {
+    let nesting = format!("--nesting {}", options.nesting + 1);
+    let mut ways: Vec<&str> = vec![&nesting];
+    if !options.selective {
+        ways.push("--selective");
+    }
+    if options.regions.granularity == Granularity::Module {
+        ways.push("--granularity operator");
+    }
+    format!("raise --budget, or allow more with {}", ways.join(" or "))
+}
+
 /// Why the exact planner gave no plan.
-pub(crate) fn failure(label: &str, error: &remat::Error) -> Failure {
+pub(crate) fn failure(label: &str, error: &remat::Error, options: &Options) -> Failure {
     use remat::algorithms::interval::Error::BudgetTooSmall;
     let failure = format!("{label}: {error}");
     match *error {
@@ -76,9 +89,7 @@ pub(crate) fn failure(label: &str, error: &remat::Error) -> Failure {
                 _ if budget < minimum / 1000 => {
                     failure.hint("a number without a unit is in bytes; 8GiB or 80% is more likely meant")
                 }
-                _ if is_proven => failure
-                    .hint("raise --budget, or allow more with --nesting 2, --selective or --granularity operator"),
-                _ => failure.hint("raise --budget"),
+                _ => failure.hint(more(options)),
             }
         }
         remat::Error::Pattern { .. } | remat::Error::NoModule { .. } => {

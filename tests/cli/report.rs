@@ -194,7 +194,7 @@ hint: --chart timeline draws them; --chart regions --format csv lists them
 "#]]);
     said("report unet-b8 --budget 1GiB -o kept.html", 1).stderr_eq(str![[r#"
 error: unet-b8: no plan within 1.00 GiB (1073741824 bytes): the least possible peak is 1.11 GiB (1194042880 bytes)
-hint: raise --budget, or allow more with --nesting 2, --selective or --granularity operator
+hint: raise --budget, or allow more with --nesting 2 or --selective
 
 "#]]);
     said("report unet-b8 --budget 80% --algorithm sqrt", 2).stderr_eq(str![[r#"

@@ -116,7 +116,7 @@ hint: a number without a unit is in bytes; 8GiB or 80% is more likely meant
 "#]]);
     remat("plan unet-b8 --budget 1GiB --format table").assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: unet-b8: no plan within 1.00 GiB (1073741824 bytes): the least possible peak is 1.11 GiB (1194042880 bytes)
-hint: raise --budget, or allow more with --nesting 2, --selective or --granularity operator
+hint: raise --budget, or allow more with --nesting 2 or --selective
 
 "#]]);
     remat("plan unet-b8 --budget x").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
