@@ -13,8 +13,8 @@ use crate::algorithms;
 ///
 /// html is one page with everything on it, for any browser; it needs no network. svg is one of its pictures, csv and
 /// json are the data behind them, whole. Several graphs make one page; a plan file goes to the graph that it names.
-/// Several plans of a graph stand side by side, and every algorithm plans for every budget. Beside plan files alone, a
-/// budget is only drawn.
+/// Several plans of a graph stand side by side: one of every --algorithm, or with --budget one of each for every budget;
+/// only interval (auto), rotor and kusumoto keep to budgets. Beside plan files alone, a budget is only drawn.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     remat report unet-b8 -o report.html\n  \
@@ -51,13 +51,13 @@ pub(crate) struct Report {
     /// Leave out the frontier and the other algorithms
     #[arg(long, conflicts_with = "resolution")]
     pub no_frontier: bool,
-    /// What to write [default: by the ending of --output, else html]
+    /// What to write [default: by the ending of --output, html where it has none]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<Published>,
     /// Which picture (svg) or table (csv) [default: timeline]
     #[arg(long, value_enum, value_name = "CHART")]
     pub chart: Option<Chart>,
-    /// Write to a file, whole or not at all; - is standard output
+    /// Write to a file, whole or not at all; - is standard output. Endings: .html, .svg, .csv, .json
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
 }

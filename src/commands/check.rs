@@ -91,7 +91,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// A plan that names another graph is often just that.
-pub(crate) fn other_graph(failure: Failure, plan: &Plan, graph: &str) -> Failure {
+fn other_graph(failure: Failure, plan: &Plan, graph: &str) -> Failure {
     if plan.graph.is_empty() || plan.graph == graph {
         failure
     } else {

@@ -44,9 +44,8 @@ impl Settings {
             ..Options::default()
         };
         if let Some(algorithm) = options.algorithm.filter(|a| *a != Algorithm::Interval) {
-            if options.budget.is_some() && !keeps_to_budgets(algorithm) {
-                return Err(Failure::wrong("only interval, rotor and kusumoto keep to a --budget")
-                    .hint("leave --algorithm out"));
+            if options.budget.is_some() {
+                rules::refuse_budget(algorithm)?;
             }
             rules::refuse_unheeded(&args.exact, &format!("{algorithm} does not heed it"))?;
         }
@@ -54,10 +53,6 @@ impl Settings {
         rules::apply(&mut options, args.exact);
         Ok(Self { graph: input::source(&args.graph), options, rules, destination, format })
     }
-}
-
-fn keeps_to_budgets(algorithm: Algorithm) -> bool {
-    matches!(algorithm, Algorithm::Rotor | Algorithm::KusumotoTime | Algorithm::KusumotoMemory)
 }
 
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {

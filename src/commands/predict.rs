@@ -63,6 +63,9 @@ fn of_graph(settings: &Settings, graph: &Graph, plan: Option<&Plan>) -> Result<(
     };
     let segments = segments.map_err(|e| at_plan(settings, &e))?;
     let label = settings.plan.as_ref().map(Source::label).unwrap_or_default();
+    if let Some(plan) = plan {
+        super::rules::refuse_other_graph(&label, plan, graph.name())?;
+    }
     let peaks = remat::predict(graph, segments, settings.optimizer).map_err(|e| {
         let failure = Failure::wrong(format!("{label}: {e}"));
         match e {
@@ -71,10 +74,6 @@ fn of_graph(settings: &Settings, graph: &Graph, plan: Option<&Plan>) -> Result<(
             }
             _ => failure.hint("`remat inspect` shows the graph"),
         }
-    });
-    let peaks = peaks.map_err(|failure| match plan {
-        Some(plan) => super::check::other_graph(failure, plan, graph.name()),
-        None => failure,
     })?;
     if settings.optimizer.is_none() && plan.and_then(|p| p.predicted).is_some_and(|p| p.peak_optimizer.is_some()) {
         output::note(&format!("{label} counts an optimizer; --optimizer NAME counts it here, too"));
@@ -169,6 +168,9 @@ fn of_chain(settings: &Settings, chain: &Chain, plan: Option<&Plan>) -> Result<(
     if settings.optimizer.is_some() {
         return Err(Failure::wrong(format!("{} is a chain; it has no parameters to optimize", settings.graph.label()))
             .hint("leave --optimizer out"));
+    }
+    if let (Some(source), Some(plan)) = (&settings.plan, plan.filter(|p| p.checkpoints.is_some())) {
+        super::rules::refuse_other_graph(&source.label(), plan, &chain.name)?;
     }
     let all: Vec<u32> = (0..chain.layers.len() as u32).collect();
     let peak = match plan {

@@ -1,5 +1,6 @@
 //! `remat report`: pictures of a step with and without its plans.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use remat::bytes::{Budget, human};
@@ -40,20 +41,30 @@ impl Settings {
             algorithms.push(None);
         }
         let budgets = args.budget.iter().map(|text| rules::budget("--budget", text)).collect::<Result<Vec<_>, _>>()?;
+        if !budgets.is_empty() {
+            algorithms.iter().flatten().try_for_each(|&a| rules::refuse_budget(a))?;
+        }
         if let Some(algorithm) = algorithms.iter().flatten().find(|a| **a != Algorithm::Interval) {
-            if !budgets.is_empty() {
-                return Err(
-                    Failure::wrong("only the interval planner keeps to a --budget").hint("leave --algorithm out")
-                );
-            }
             rules::refuse_unheeded(&args.exact, &format!("{algorithm} does not heed it"))?;
         }
-        let format = args.format.unwrap_or_else(|| by_ending(args.output.as_deref()));
+        let format = match args.format {
+            Some(format) => format,
+            None => by_ending(args.output.as_deref())?,
+        };
+        if format == Published::Html && args.output.is_none() && std::io::stdout().is_terminal() {
+            return Err(Failure::wrong("a page is for a browser, not for a terminal")
+                .hint("-o report.html, or -o - for standard output"));
+        }
         if args.chart.is_some() && matches!(format, Published::Html | Published::Json) {
             return Err(Failure::wrong("--chart is for single pictures and tables")
                 .hint("add --format svg or --format csv; html and json hold them all"));
         }
         let chart = args.chart.unwrap_or(Chart::Timeline);
+        if chart == Chart::Frontier && args.no_frontier {
+            return Err(
+                Failure::wrong("--chart frontier draws what --no-frontier leaves out").hint("leave one of them out")
+            );
+        }
         if chart == Chart::Regions && format == Published::Svg {
             return Err(Failure::wrong("the list of regions is no picture")
                 .hint("--chart timeline draws them; --chart regions --format csv lists them"));
@@ -79,12 +90,17 @@ impl Settings {
 }
 
 /// The form that the ending of a file's name stands for.
-fn by_ending(output: Option<&Path>) -> Published {
-    match output.and_then(Path::extension).and_then(|e| e.to_str()) {
-        Some("svg") => Published::Svg,
-        Some("csv") => Published::Csv,
-        Some("json") => Published::Json,
-        _ => Published::Html,
+fn by_ending(output: Option<&Path>) -> Result<Published, Failure> {
+    let Some((path, ending)) = output.and_then(|path| Some((path, path.extension()?))) else {
+        return Ok(Published::Html);
+    };
+    match ending.to_ascii_lowercase().to_str() {
+        Some("html" | "htm") => Ok(Published::Html),
+        Some("svg") => Ok(Published::Svg),
+        Some("csv") => Ok(Published::Csv),
+        Some("json") => Ok(Published::Json),
+        _ => Err(Failure::wrong(format!("-o {}: no report has the ending .{}", path.display(), ending.display()))
+            .hint("endings are .html, .svg, .csv and .json; --format writes one of them to any name")),
     }
 }
 
@@ -143,8 +159,8 @@ fn short(source: &Source) -> String {
 
 /// The graph that a plan is for: the only one, or the one it names.
 fn owner(graphs: &[Graph], plan: &Plan, source: &Source) -> Result<usize, Failure> {
-    if graphs.len() == 1 {
-        return Ok(0);
+    if let [graph] = graphs {
+        return rules::refuse_other_graph(&source.label(), plan, graph.name()).map(|()| 0);
     }
     let mut named = graphs.iter().enumerate().filter(|(_, g)| g.name() == plan.graph).map(|(i, _)| i);
     match (named.next(), named.next()) {
@@ -170,6 +186,7 @@ fn of_graph(
     let without = step.without();
     let progress = Progress::new(format!("planning {label}"));
     let mut plans = given;
+    let given = plans.len();
     for &algorithm in &settings.algorithms {
         if settings.budgets.is_empty() {
             let plan = step.plan(algorithm).map_err(|e| rules::failure(&label, &e, &settings.options))?;
@@ -195,9 +212,16 @@ fn of_graph(
     let mut gathered = gathered.map_err(|(place, e)| failed(&place, &e))?;
     if let Some(resolution) = settings.resolution {
         progress.doing(format!("frontier of {label}"));
-        let resolution = Resolution::Step(resolution.resolve(without));
-        let points = report::frontier(&step, resolution, &mut |done, all| progress.at(done, all));
-        gathered.frontier = Some(points.map_err(|e| rules::failure(&label, &e, &settings.options))?);
+        let distance = resolution.resolve(without);
+        let points = report::frontier(&step, Resolution::Step(distance), &mut |done, all| progress.at(done, all));
+        let mut points = points.map_err(|e| rules::failure(&label, &e, &settings.options))?;
+        for (i, (shown, case)) in plans.iter().zip(&gathered.cases[1..]).enumerate() {
+            if report::is_exact(&shown.plan, &settings.options, i < given) {
+                points.push(report::Point { label: shown.plan.algorithm.clone(), ..case.point() });
+            }
+        }
+        gathered.frontier = Some(report::worth_having(points));
+        gathered.resolution = Some(distance);
         gathered.algorithms = report::algorithms(&step);
     }
     drop(progress);

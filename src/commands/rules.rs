@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use remat::bytes::{Budget, human};
-use remat::{Granularity, Options, RegionRules};
+use remat::{Algorithm, Granularity, Options, Plan, RegionRules};
 
 use crate::args;
 use crate::failure::Failure;
@@ -39,6 +39,24 @@ pub(crate) fn refuse_unheeded(rules: &args::Exact, planner: &str) -> Result<(), 
         Some((flag, _)) => Err(Failure::wrong(format!("{flag} is for the interval planner; {planner}"))
             .hint(format!("leave {flag} out, or plan a training step by interval"))),
     }
+}
+
+/// Refuses a budget for an algorithm that does not keep to one.
+pub(crate) fn refuse_budget(algorithm: Algorithm) -> Result<(), Failure> {
+    use Algorithm::{Interval, KusumotoMemory, KusumotoTime, Rotor};
+    if matches!(algorithm, Interval | Rotor | KusumotoTime | KusumotoMemory) {
+        return Ok(());
+    }
+    Err(Failure::wrong("only interval, rotor and kusumoto keep to a --budget").hint("leave --algorithm out"))
+}
+
+/// Refuses a plan that names another graph; its cuts may be safe here by chance. Plans need not name any.
+pub(crate) fn refuse_other_graph(label: &str, plan: &Plan, graph: &str) -> Result<(), Failure> {
+    if plan.graph.is_empty() || plan.graph == graph {
+        return Ok(());
+    }
+    Err(Failure::wrong(format!("{label} is a plan for {}, not {graph}", plan.graph))
+        .hint("give the graph that the plan was made of, or make a plan of this one with `remat plan`"))
 }
 
 /// Bytes, with a unit beside them where they are many.

@@ -31,6 +31,9 @@ pub(crate) struct OfGraph {
     /// Plans of which none is beaten in both peak and recomputation; peak falls. Absent where it was not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frontier: Option<Vec<Point>>,
+    /// Distance between the budgets that the frontier was searched for, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<u64>,
     /// What other algorithms reach.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<Point>,

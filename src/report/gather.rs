@@ -7,7 +7,7 @@ use remat::algorithms::predict::{
     Clock, FactorError, FactorOptions, FactorTable, Largest, Scratch, Timeline, alive_over, fitting_depth, worth,
 };
 use remat::graphs::ModuleTree;
-use remat::{Graph, Optimizer, Plan, Resolution, Step};
+use remat::{Algorithm, Graph, Optimizer, Options, Plan, RegionRules, Resolution, Segment, Step};
 
 use super::data::{Case, Curve, Made, Named, OfGraph, Point, Region};
 
@@ -65,6 +65,7 @@ pub(crate) fn of_graph(
         budgets,
         cases,
         frontier: None,
+        resolution: None,
         algorithms: Vec::new(),
         operators: graph.operators().iter().map(named).collect(),
     })
@@ -77,6 +78,34 @@ pub(crate) fn frontier(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<Point>, remat::Error> {
     Ok(step.frontier(resolution, progress)?.iter().map(point).collect())
+}
+
+/// Could the exact planner have made this plan under these rules? Files do not say under which rules theirs was made.
+pub(crate) fn is_exact(plan: &Plan, options: &Options, is_given: bool) -> bool {
+    fn is_within(segments: &[Segment], nesting: u32, selective: bool) -> bool {
+        let kept = |s: &Segment| s.keep.is_empty() && s.save.is_empty();
+        let fits = |s: &Segment| (selective || kept(s)) && is_within(&s.inner, nesting - 1, selective);
+        segments.is_empty() || (nesting > 0 && segments.iter().all(fits))
+    }
+    let is_allowed = || {
+        options.regions == RegionRules::default()
+            && is_within(plan.segments.as_deref().unwrap_or_default(), options.nesting, options.selective)
+    };
+    plan.algorithm == Algorithm::Interval.to_string() && (!is_given || is_allowed())
+}
+
+/// The points that no other beats in both, from the highest peak to the lowest; of equal points, the first.
+pub(crate) fn worth_having(mut points: Vec<Point>) -> Vec<Point> {
+    // From the least peak: a point stays if it recomputes less than all before it. Sorting keeps the order of equals.
+    points.sort_by(|a, b| a.peak.cmp(&b.peak).then(a.seconds.total_cmp(&b.seconds)));
+    let mut least = f64::INFINITY;
+    points.retain(|p| {
+        let stays = p.seconds < least;
+        least = least.min(p.seconds);
+        stays
+    });
+    points.reverse();
+    points
 }
 
 /// What all other algorithms reach that can plan this graph.
@@ -98,7 +127,7 @@ fn point(plan: &Plan) -> Point {
 }
 
 /// Regions at all depths.
-fn count(segments: &[remat::Segment]) -> usize {
+fn count(segments: &[Segment]) -> usize {
     segments.iter().map(|s| 1 + count(&s.inner)).sum()
 }
 

@@ -30,6 +30,31 @@ fn factors_as_a_picture() {
     folder().remat(arguments).assert().success().stderr_eq("").stdout_eq(file!["report/factors.svg": Text]);
 }
 
+/// Budgets of the line lie apart; a plan for one in between is a point of it.
+#[test]
+fn no_shown_plan_of_the_exact_planner_beats_the_frontier() {
+    let folder = Folder::new();
+    folder.remat("plan unet-b8 --budget 1.3GiB -o plan.json").assert().success();
+    for arguments in ["--budget 1.2GiB --budget 1.3GiB", "--plan plan.json --algorithm auto --budget 1.2GiB"] {
+        let arguments = format!("report unet-b8 {arguments} --resolution 20% --format json");
+        let report = stdout(&folder.remat(&arguments).assert().success().stderr_eq(""));
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        let graph = &report["graphs"][0];
+        let pair = |peak: &serde_json::Value, time: &serde_json::Value| {
+            (peak.as_u64().expect("bytes"), time.as_f64().expect("seconds"))
+        };
+        let points = graph["frontier"].as_array().expect("points");
+        let points: Vec<_> = points.iter().map(|p| pair(&p["peak"], &p["seconds"])).collect();
+        assert!(points.windows(2).all(|two| two[0].0 > two[1].0 && two[0].1 < two[1].1), "{points:?}");
+        let cases = graph["cases"].as_array().expect("cases");
+        assert_eq!(cases.len(), 3);
+        for case in cases {
+            let (peak, time) = pair(&case["predicted"]["peak"], &case["recompute"]["time"]);
+            assert!(points.iter().any(|p| p.0 <= peak && p.1 <= time), "{peak} {time}: {points:?}");
+        }
+    }
+}
+
 /// The picture in the README.
 #[test]
 fn the_example_is_up_to_date() {
@@ -144,6 +169,21 @@ fn names_do_not_break_out_of_the_page() {
     assert!(!page.contains("<script>alert") && !page.contains("</script><b>"));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_page_is_not_for_a_terminal() {
+    let (code, said) = crate::terminal::shown("report resnet18-b64 --no-frontier");
+    assert_eq!(code, Some(2));
+    snapbox::assert_data_eq!(
+        said,
+        str![[r#"
+error: a page is for a browser, not for a terminal
+hint: -o report.html, or -o - for standard output
+
+"#]]
+    );
+}
+
 #[test]
 fn the_ending_of_the_file_decides_the_form() {
     let folder = folder();
@@ -153,6 +193,8 @@ fn the_ending_of_the_file_decides_the_form() {
     }
     folder.remat("report g.json -o a.svg --format csv").assert().success();
     assert!(folder.read("a.svg").starts_with("graph,plan,"));
+    folder.remat("report g.json -o a.pdf --format svg").assert().success();
+    assert!(folder.read("a.pdf").starts_with("<svg "));
 }
 
 #[test]
@@ -198,8 +240,23 @@ hint: raise --budget, or allow more with --nesting 2 or --selective
 
 "#]]);
     said("report unet-b8 --budget 80% --algorithm sqrt", 2).stderr_eq(str![[r#"
-error: only the interval planner keeps to a --budget
+error: only interval, rotor and kusumoto keep to a --budget
 hint: leave --algorithm out
+
+"#]]);
+    said("report g.json --chart frontier --no-frontier --format svg", 2).stderr_eq(str![[r#"
+error: --chart frontier draws what --no-frontier leaves out
+hint: leave one of them out
+
+"#]]);
+    said("report g.json -o kept.pdf", 2).stderr_eq(str![[r#"
+error: -o kept.pdf: no report has the ending .pdf
+hint: endings are .html, .svg, .csv and .json; --format writes one of them to any name
+
+"#]]);
+    said("report unet-b8 --plan plan.json -o kept.html", 2).stderr_eq(str![[r#"
+error: plan.json is a plan for tiny, not unet-b8
+hint: give the graph that the plan was made of, or make a plan of this one with `remat plan`
 
 "#]]);
     said("report unet-b8 --plan plan.json -o kept.html --budget 0", 2).stderr_eq(str![[r#"

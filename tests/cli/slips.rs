@@ -73,9 +73,8 @@ fn a_plan_of_another_graph_is_called_so() {
     let folder = Folder::new();
     folder.remat("plan unet-b8 -o plan.json").assert().success();
     folder.remat("predict resnet18-b64 --plan plan.json").assert().code(2).stdout_eq("").stderr_eq(str![[r#"
-error: plan.json: segments[0]: cut 8 is not safe: an operator at or after it changes in place what was made before it
-hint: the nearest safe cuts are 7 and 9
-hint: the plan was made of unet-b8, not of resnet18-b64
+error: plan.json is a plan for unet-b8, not resnet18-b64
+hint: give the graph that the plan was made of, or make a plan of this one with `remat plan`
 
 "#]]);
     folder.remat("check resnet18-b64 plan.json").assert().code(1).stdout_eq("").stderr_eq(str![[r#"

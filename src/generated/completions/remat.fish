@@ -170,7 +170,7 @@ adamw-fused\t''"
 complete -c remat -n "__fish_remat_using_subcommand report" -l device -d 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file' -r -F
 complete -c remat -n "__fish_remat_using_subcommand report" -l depth -d 'How many components of module paths are told apart [default: as many as make at most 40 rows]' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l resolution -d 'Distance between the budgets of the frontier: bytes, 64MiB, or a share of the peak without checkpointing' -r
-complete -c remat -n "__fish_remat_using_subcommand report" -l format -d 'What to write [default: by the ending of --output, else html]' -r -f -a "html\t'A page with everything on it, for a browser'
+complete -c remat -n "__fish_remat_using_subcommand report" -l format -d 'What to write [default: by the ending of --output, html where it has none]' -r -f -a "html\t'A page with everything on it, for a browser'
 svg\t'One picture, for papers and notebooks'
 csv\t'The data behind one picture, for spreadsheets; sizes in bytes'
 json\t'All data, for programs; sizes in bytes'"
@@ -178,7 +178,7 @@ complete -c remat -n "__fish_remat_using_subcommand report" -l chart -d 'Which p
 frontier\t'Peak against recomputation'
 factors\t'Memory by module'
 regions\t'The regions of the plans (csv only)'"
-complete -c remat -n "__fish_remat_using_subcommand report" -s o -l output -d 'Write to a file, whole or not at all; - is standard output' -r -F
+complete -c remat -n "__fish_remat_using_subcommand report" -s o -l output -d 'Write to a file, whole or not at all; - is standard output. Endings: .html, .svg, .csv, .json' -r -F
 complete -c remat -n "__fish_remat_using_subcommand report" -l selective -d 'Let regions keep the results of kernels that take long per byte, such as matrix products'
 complete -c remat -n "__fish_remat_using_subcommand report" -l no-frontier -d 'Leave out the frontier and the other algorithms'
 complete -c remat -n "__fish_remat_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -13,6 +13,9 @@ use crate::report::svg::{Scale, Svg, byte_ticks, bytes_label, width};
 /// Height of one bar.
 const BAR: f64 = 14.0;
 
+/// Width that bars have at least beside full names.
+const LEAST: f64 = 300.0;
+
 /// Draws the bars of all modules, in order of first execution.
 pub(super) fn draw(graph: &OfGraph, canvas: Canvas, id: &str) -> Drawn {
     let modules = modules(graph);
@@ -31,15 +34,25 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas, id: &str) -> Drawn {
     let (places, height) = wrapped(&names, 12.0, canvas.width - 12.0);
     let entries: Vec<(&str, String)> = kinds.iter().map(|&k| CLASSES[k]).zip(names).collect();
     key(&mut svg, &entries, &places, y);
-    y += height + 8.0;
+    y += height;
 
     // Room for the names on the left and the sums on the right.
     let longest = modules.iter().map(|m| width(named(m))).fold(0.0, f64::max);
     let left = if canvas.is_narrow { 12.0 } else { longest.clamp(60.0, 300.0) + 24.0 };
     let many = graph.cases.len() > 1;
-    let case_names: Vec<String> = graph.cases.iter().map(|c| shortened(&c.label, 110.0)).collect();
-    let tail = case_names.iter().map(|n| width(n)).fold(0.0, f64::max);
-    let right = canvas.width - if many && !canvas.is_narrow { 84.0 + tail } else { 76.0 };
+    let mut case_names: Vec<String> = graph.cases.iter().map(|c| c.label.clone()).collect();
+    let widest = |names: &[String]| names.iter().map(|n| width(n)).fold(0.0, f64::max);
+    if many && canvas.width - left - 84.0 - widest(&case_names) < LEAST {
+        // Numbers stand for names that leave no room for bars.
+        for (i, name) in case_names.iter_mut().enumerate() {
+            let text = shortened(&format!("({}) {name}", i + 1), canvas.width - 24.0);
+            svg.label(12.0, y + 10.0, "quiet", &text);
+            *name = format!("({})", i + 1);
+            y += 17.0;
+        }
+    }
+    y += 8.0;
+    let right = canvas.width - if many { 84.0 + widest(&case_names) } else { 76.0 };
     let x = Scale::new(most, left, right);
     let (first, step) = (y + 6.0, 6.0 + BAR * graph.cases.len() as f64 + if canvas.is_narrow { 15.0 } else { 0.0 });
     let bottom = first + step * modules.len() as f64;
@@ -62,7 +75,7 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas, id: &str) -> Drawn {
             let row = find(case, module).cloned().unwrap_or_default();
             bar(&mut svg, id, &x, y, &row, &kinds);
             let sum = human(row.sum());
-            let text = if many && !canvas.is_narrow { format!("{sum}  {case_name}") } else { sum };
+            let text = if many { format!("{sum}  {case_name}") } else { sum };
             svg.label(x.at(row.sum()) + 5.0, y + BAR - 3.0, if case == 0 { "quiet halo" } else { "halo" }, &text);
             y += BAR;
         }

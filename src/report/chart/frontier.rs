@@ -52,7 +52,8 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
             free = middle + width(&text) / 2.0 + 6.0;
         }
     }
-    svg.label(left, bottom + 34.0, "quiet", "peak memory of the step");
+    let apart = if canvas.is_titled { apart(graph) } else { String::new() };
+    svg.label(left, bottom + 34.0, "quiet", &format!("peak memory of the step{apart}"));
 
     let at = |p: &Point| (x.at(p.peak), y.at(millionths(p.overhead)));
     let mut labels = Labels::within([left, top - 10.0, canvas.width, bottom]);
@@ -110,8 +111,19 @@ pub(super) fn draw(graph: &OfGraph, canvas: Canvas) -> Drawn {
         markup: svg.finish(),
         height: bottom + if canvas.is_titled { 54.0 } else { 42.0 },
         title: format!("{}: peak against recomputation", graph.graph),
-        description: format!("{} plans of which none is beaten in both. Shown: {}.", frontier.len(), shown.join("; ")),
+        description: format!(
+            "{} plans of which none is beaten in both{}. Shown: {}.",
+            frontier.len(),
+            super::apart(graph),
+            shown.join("; ")
+        ),
     }
+}
+
+/// How far apart the budgets of the line are, after a semicolon.
+pub(crate) fn apart(graph: &OfGraph) -> String {
+    let of = |step| format!("; budgets of the line are {} apart, those of shown plans added", human(step));
+    graph.resolution.map(of).unwrap_or_default()
 }
 
 /// A place and the names of what lies there.

@@ -33,7 +33,9 @@ impl Labels {
 
     /// Writes a label near a point, with a line to it where it is not beside it.
     pub(super) fn place(&mut self, svg: &mut Svg, (x, y): (f64, f64), text: &str, class: &str) {
-        let w = width(text) + 4.0;
+        // Bold text is wider.
+        let is_bold = class.split(' ').any(|c| matches!(c, "strong" | "limit-label"));
+        let w = width(text) * if is_bold { 1.15 } else { 1.0 } + 4.0;
         let beside = [(9.0, 0.0), (-9.0 - w, 0.0)];
         let around = (1..=9).flat_map(|ring| {
             let d = f64::from(ring) * 13.0;
@@ -41,7 +43,9 @@ impl Labels {
         });
         let area = |(dx, dy): (f64, f64)| [x + dx, y + dy - LINE / 2.0, x + dx + w, y + dy + LINE / 2.0];
         let free = beside.into_iter().chain(around).find(|&at| self.is_free(area(at)));
-        let at = free.unwrap_or(beside[0]);
+        // Where nothing is free, rather over another label than over the edge.
+        let is_cut = x + beside[0].0 + w > self.bounds[2];
+        let at = free.unwrap_or(beside[usize::from(is_cut)]);
         let [left, top, right, bottom] = area(at);
         self.taken.push([left, top, right, bottom]);
         if at.1.abs() > LINE {

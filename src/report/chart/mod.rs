@@ -11,6 +11,7 @@ use super::svg::{Svg, theme};
 use crate::args::Chart;
 
 pub(crate) use factors::named;
+pub(crate) use frontier::apart;
 pub(crate) use kinds::{CLASSES, NAMES, kind_of, of_entry};
 
 /// What a picture is drawn for.

@@ -71,6 +71,7 @@ fn view(g: usize, graph: &OfGraph, wide: Canvas, narrow: Canvas) -> GraphView {
     });
     GraphView {
         cases: cases.collect(),
+        apart: chart::apart(graph),
         frontier: graph
             .frontier
             .as_ref()

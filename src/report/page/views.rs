@@ -20,6 +20,8 @@ pub(super) struct GraphView {
     pub rows: Vec<Cell>,
     pub cases: Vec<CaseView>,
     pub frontier: Option<[String; 2]>,
+    /// How far apart its budgets are.
+    pub apart: String,
     pub points: Vec<PointView>,
     pub factor_charts: [String; 2],
     pub factors: Vec<FactorsView>,
