@@ -7,7 +7,7 @@ use remat_algorithms::plan::{Status, assemble::rerun};
 use remat_algorithms::predict::{Predictor, Scratch};
 use remat_algorithms::{Regions, Segment, checker};
 use remat_graphs::synthetic::{self, Choices};
-use remat_graphs::{CostModel, Graph, ModuleTree, zoo};
+use remat_graphs::{CostModel, Graph, zoo};
 
 fn costs(graph: &Graph) -> Costs {
     let model = CostModel::device("h100").unwrap();
