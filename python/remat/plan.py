@@ -13,7 +13,7 @@ from . import _apply, _card
 from ._step import Loss
 from ._units import human, parse_budget
 from .capture import capture
-from .errors import ApplyError
+from .errors import ApplyError, RematError
 from .graph import Candidate, Granularity, Graph
 
 
@@ -175,6 +175,13 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
     return capture(graph_or_model, args, kwargs, loss, device=device, autocast=autocast, granularity=granularity)
 
 
+def _wish(granularity: Granularity, nesting: int, selective: bool, optimizer: str | None, budget: int | None = None) -> str:
+    """What the core is asked for."""
+    if nesting != 1:
+        raise RematError("the planner makes flat regions only so far: nesting must be 1 (Plan.by_hand takes nested ones)")
+    return json.dumps({"granularity": granularity, "selective": selective, "optimizer": optimizer, "budget": budget})
+
+
 def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
          loss: Loss | None = None, *, budget: str | int | float | None = None, granularity: Granularity = "module",
          nesting: int = 1, selective: bool = False, optimizer: str | None = None, device: torch.device | str | None = None,
@@ -189,8 +196,8 @@ def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: 
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
     core = graph.core(granularity)
     plain = json.loads(core.predict("[]", optimizer))["peak"]
-    wish = {"budget": parse_budget(budget, plain), "granularity": granularity, "selective": selective, "optimizer": optimizer}
-    return Plan({**json.loads(core.plan(json.dumps(wish))), "granularity": granularity}, graph)
+    wish = _wish(granularity, nesting, selective, optimizer, parse_budget(budget, plain))
+    return Plan({**json.loads(core.plan(wish)), "granularity": granularity}, graph)
 
 
 def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
@@ -199,8 +206,8 @@ def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwar
              autocast: torch.dtype | str | None = None) -> list[Plan]:
     """All best trade-offs between peak and recomputation, from the plain step down to the least peak."""
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
-    wish = {"granularity": granularity, "selective": selective, "optimizer": optimizer}
-    return [Plan({**d, "granularity": granularity}, graph) for d in json.loads(graph.core(granularity).frontier(json.dumps(wish)))]
+    found = json.loads(graph.core(granularity).frontier(_wish(granularity, nesting, selective, optimizer)))
+    return [Plan({**d, "granularity": granularity}, graph) for d in found]
 
 
 def predict(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
