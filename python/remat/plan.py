@@ -13,8 +13,11 @@ from . import _apply, _card
 from ._step import Loss
 from ._units import human, parse_budget
 from .capture import capture
-from .errors import ApplyError, RematError
+from .errors import ApplyError
 from .graph import Candidate, Granularity, Graph
+
+MOST_NESTING = 8
+"""Deepest nesting of regions that is planned; each level recomputes once more."""
 
 
 class Plan:
@@ -177,9 +180,9 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
 
 def _wish(granularity: Granularity, nesting: int, selective: bool, optimizer: str | None, budget: int | None = None) -> str:
     """What the core is asked for."""
-    if nesting != 1:
-        raise RematError("the planner makes flat regions only so far: nesting must be 1 (Plan.by_hand takes nested ones)")
-    return json.dumps({"granularity": granularity, "selective": selective, "optimizer": optimizer, "budget": budget})
+    if not 1 <= nesting <= MOST_NESTING:
+        raise ValueError(f"nesting must be 1 to {MOST_NESTING} levels of regions, not {nesting}")
+    return json.dumps({"granularity": granularity, "nesting": nesting, "selective": selective, "optimizer": optimizer, "budget": budget})
 
 
 def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
@@ -190,8 +193,8 @@ def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: 
 
     ``budget`` is a number of bytes, a text (``"8GiB"``), or a fraction of the plain peak (``0.8``): the plan then recomputes
     as little as possible within it. Without a budget it reaches the least peak that can be reached. ``granularity`` says
-    what a region is made of, ``nesting`` how deep regions may lie in each other, ``selective`` whether regions may keep some
-    of their results, ``optimizer`` what to count for the optimizer's step.
+    what a region is made of, ``nesting`` how many levels of regions there may be, one within the other (more than one comes
+    without a proof), ``selective`` whether regions may keep some of their results, ``optimizer`` what to count for the optimizer's step.
     """
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
     core = graph.core(granularity)
