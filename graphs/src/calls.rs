@@ -42,10 +42,20 @@ struct Usable<'g> {
     path: &'g str,
     start: u32,
     end: u32,
-    /// What it returns, if the trace says so; that may be nothing a placeholder can stand for.
-    returned: Option<Option<&'g Returned>>,
+    returned: Known<'g>,
     /// Last operator that reads what the call returns or, if that is not known, what it allocates.
     last_read: u32,
+}
+
+/// What a trace says of a call's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known<'g> {
+    /// Nothing.
+    Unsaid,
+    /// Nothing that a placeholder can stand for.
+    Opaque,
+    /// A tensor or a tuple.
+    Plain(&'g Returned),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +83,7 @@ impl<'g> ModuleRegions<'g> {
                     continue;
                 }
                 let is_next = busy[call.start as usize] == busy[previous.end as usize];
-                if !is_next || parent(call.path) != parent(first.path) || previous.returned == Some(None) {
+                if !is_next || parent(call.path) != parent(first.path) || previous.returned == Known::Opaque {
                     break;
                 }
                 let end = taken_in(graph, first.start, call.end);
@@ -108,7 +118,11 @@ impl<'g> ModuleRegions<'g> {
             is_outermost
         }) {
             region.modules.push(call.path);
-            region.results.extend(call.returned);
+            match call.returned {
+                Known::Unsaid => {}
+                Known::Opaque => region.results.push(None),
+                Known::Plain(result) => region.results.push(Some(result)),
+            }
         }
         region.results.pop();
         Some(region)
@@ -140,7 +154,11 @@ fn usable(graph: &Graph) -> Vec<Usable<'_>> {
             Some(storages) => storages.iter().filter_map(|&s| graph.last_reader(s)).max(),
             None => allocated(graph, start, end).filter_map(|s| graph.last_reader(s)).max(),
         };
-        let returned = returns.map(|_| recorded.and_then(|r| r.result.as_ref()));
+        let returned = match (returns, recorded.and_then(|r| r.result.as_ref())) {
+            (None, _) => Known::Unsaid,
+            (_, None) => Known::Opaque,
+            (_, Some(result)) => Known::Plain(result),
+        };
         found.push(Usable { path, start, end, returned, last_read: last_read.unwrap_or(0) });
     }
     found

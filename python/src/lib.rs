@@ -137,10 +137,6 @@ impl Graph {
 }
 
 #[pymethods]
-#[expect(
-    clippy::redundant_closure_for_method_calls,
-    reason = "the methods alone are not general enough over lifetimes"
-)]
 impl Graph {
     /// Reads and checks a `trace/1` document.
     #[new]

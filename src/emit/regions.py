@@ -112,6 +112,7 @@ class Region:
         for place, link in enumerate(self.links):
             link.region, link.place = self, place
 
+    @torch.compiler.disable
     def enter(self, link: Link, args: Any, kwargs: Any) -> Any:
         """A module of the region is called: the last one runs them all, the others are put off."""
         if link.place == 0:

@@ -105,7 +105,7 @@ fn region(segment: &Segment, indent: usize) -> String {
     let within = indent + 4;
     let mut fields = vec![strings("modules", &segment.modules, within)];
     if segment.results.iter().any(|r| matches!(r, Some(Returned::Tuple(_)))) {
-        let results: Vec<String> = segment.results.iter().map(returned).collect();
+        let results: Vec<String> = segment.results.iter().map(|r| returned(r.as_ref())).collect();
         fields.push(list("\"results\": ", within, ['[', ']'], &results, ""));
     }
     if !segment.save.is_empty() {
@@ -142,7 +142,7 @@ fn strings(key: &str, values: &[String], indent: usize) -> String {
 }
 
 /// What a call returns, as the file says it.
-fn returned(result: &Option<Returned>) -> String {
+fn returned(result: Option<&Returned>) -> String {
     match result {
         Some(Returned::Tuple(items)) => {
             let items: Vec<&str> = items.iter().map(|i| if i.is_some() { "\"tensor\"" } else { "None" }).collect();
