@@ -114,7 +114,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable')
             [CompletionResult]::new('--budget', '--budget', [CompletionResultType]::ParameterName, 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable')
             [CompletionResult]::new('--nesting', '--nesting', [CompletionResultType]::ParameterName, 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof')
-            [CompletionResult]::new('--granularity', '--granularity', [CompletionResultType]::ParameterName, 'What a region is made of: any operators, or whole module calls and runs of sibling calls')
+            [CompletionResult]::new('--granularity', '--granularity', [CompletionResultType]::ParameterName, 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]')
             [CompletionResult]::new('--only', '--only', [CompletionResultType]::ParameterName, 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable')
             [CompletionResult]::new('--never', '--never', [CompletionResultType]::ParameterName, 'Never recompute modules whose path matches; repeatable')
             [CompletionResult]::new('--time-limit', '--time-limit', [CompletionResultType]::ParameterName, 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound')

@@ -106,7 +106,7 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand -b 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable'
             cand --budget 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable'
             cand --nesting 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof'
-            cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls'
+            cand --granularity 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]'
             cand --only 'Recompute only within modules whose path matches, such as ''layer[34]*''; * matches dots, too; repeatable'
             cand --never 'Never recompute modules whose path matches; repeatable'
             cand --time-limit 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound'

@@ -154,7 +154,7 @@ rotor\t'least recomputation of a chain within a memory budget, by nested regions
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand report" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
-complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
+complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand report" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l never -d 'Never recompute modules whose path matches; repeatable' -r
