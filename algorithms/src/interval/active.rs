@@ -30,6 +30,8 @@ pub(super) struct Active {
     pub forward: Option<ForwardCaps>,
     /// Prices of bytes, with the least price to go from every state.
     duals: Vec<Dual>,
+    /// Prices between which the best one lies.
+    bracket: (u64, u64),
 }
 
 /// Bounds on bytes held without casts.
@@ -68,6 +70,20 @@ impl ForwardCaps {
     }
 }
 
+/// A bound by one price: passed if time and priced bytes together stay within a limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Test {
+    price: u64,
+    limit: Option<u128>,
+}
+
+impl Test {
+    pub(super) fn passes(&self, time: u64, held: u64) -> bool {
+        let priced = (u128::from(time) << SCALE) + u128::from(held) * u128::from(self.price);
+        self.limit.is_some_and(|limit| priced <= limit)
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Dual {
     price: u64,
@@ -76,55 +92,62 @@ struct Dual {
 
 impl Active {
     /// Selects the steps within `limit`. Only plans that take less time than `below`
-    /// are of interest. Time O(steps).
-    pub(super) fn new(network: &Network, rest: &Rest, limit: u64, below: u64) -> Self {
+    /// are of interest. `price` is that of a similar question, if there is one. Time O(steps).
+    pub(super) fn new(network: &Network, rest: &Rest, limit: u64, below: u64, price: Option<u64>) -> Self {
         let n = network.len();
         let forward = ForwardCaps::new(network, rest, limit);
+        let cap_of = |i: u32, least_held: u64| {
+            let step = &network.steps[i as usize];
+            let total = rest.backward[step.to as usize].checked_add(step.held)?;
+            let cap = limit.checked_sub(step.need.max(total))?;
+            let is_possible = forward.as_ref().is_none_or(|f| f.cap[i as usize].is_some());
+            (least_held <= cap && is_possible).then_some(cap)
+        };
         let mut least_held = vec![u64::MAX; n];
         least_held[0] = 0;
-        let mut chosen: Vec<(u32, ActiveStep)> = Vec::new();
+        let mut first = vec![0u32; n + 1];
         let mut end_cap = 0;
         for v in 0..n {
             let held = least_held[v];
-            if held == u64::MAX {
-                continue;
-            }
             for i in network.first[v]..network.first[v + 1] {
+                let Some(cap) = cap_of(i, held) else { continue };
                 let step = &network.steps[i as usize];
-                let after = rest.backward[step.to as usize];
-                let Some(total) = after.checked_add(step.held) else { continue };
-                let Some(cap) = limit.checked_sub(step.need.max(total)) else { continue };
-                if held > cap || forward.as_ref().is_some_and(|f| f.cap[i as usize].is_none()) {
-                    continue;
-                }
                 let to = step.to as usize;
                 least_held[to] = least_held[to].min(held + step.held);
                 if network.cuts[to] == network.end {
                     end_cap = end_cap.max(cap + step.held);
                 }
-                let active = ActiveStep { from: v as u32, step: i, held: step.held, time: step.time, cap };
-                chosen.push((step.to, active));
+                first[to + 1] += 1;
             }
-        }
-        let mut first = vec![0u32; n + 1];
-        for (to, _) in &chosen {
-            first[*to as usize + 1] += 1;
         }
         for v in 0..n {
             first[v + 1] += first[v];
         }
         let empty = ActiveStep { from: 0, step: 0, held: 0, time: 0, cap: 0 };
-        let mut steps = vec![empty; chosen.len()];
+        let mut steps = vec![empty; first[n] as usize];
         let mut next = first.clone();
-        for (to, step) in chosen {
-            let at = &mut next[to as usize];
-            steps[*at as usize] = step;
-            *at += 1;
+        for (v, &least) in least_held.iter().enumerate() {
+            for i in network.first[v]..network.first[v + 1] {
+                let Some(cap) = cap_of(i, least) else { continue };
+                let step = &network.steps[i as usize];
+                let at = &mut next[step.to as usize];
+                steps[*at as usize] = ActiveStep { from: v as u32, step: i, held: step.held, time: step.time, cap };
+                *at += 1;
+            }
         }
-        let mut active = Self { first, steps, end_cap, forward, duals: Vec::new() };
-        active.price(below);
-        active.reduce(below);
+        let mut active = Self { first, steps, end_cap, forward, duals: Vec::new(), bracket: (0, 0) };
+        if let Some(price) = price {
+            active.attempt(price);
+            active.reduce(below);
+        }
+        active.price();
+        active.refine(below);
         active
+    }
+
+    /// The price with the best bound.
+    pub(super) fn best_price(&self) -> Option<u64> {
+        self.duals.first().map(|d| d.price)
     }
 
     /// Drops the steps that no plan below a time takes, by the bound that each price gives for all plans through a
@@ -140,24 +163,27 @@ impl Active {
             let limit = (u128::from(below) << SCALE) + u128::from(self.end_cap) * price;
             let mut so_far = vec![u128::MAX; n];
             so_far[0] = 0;
-            let mut first = vec![0u32; n + 1];
-            let mut kept = Vec::with_capacity(self.steps.len());
+            let (mut from, mut kept) = (0, 0);
             for v in 0..n {
-                for step in &self.steps[self.first[v] as usize..self.first[v + 1] as usize] {
-                    let (before, after) = (so_far[step.from as usize], dual.to_go[v]);
+                let to = self.first[v + 1] as usize;
+                let after = dual.to_go[v];
+                for i in from..to {
+                    let step = self.steps[i];
+                    let before = so_far[step.from as usize];
                     if before == u128::MAX || after == u128::MAX {
                         continue;
                     }
                     let here = before + (u128::from(step.time) << SCALE) + u128::from(step.held) * price;
                     if here + after < limit {
                         so_far[v] = so_far[v].min(here);
-                        kept.push(*step);
+                        self.steps[kept] = step;
+                        kept += 1;
                     }
                 }
-                first[v + 1] = kept.len() as u32;
+                from = to;
+                self.first[v + 1] = kept as u32;
             }
-            self.first = first;
-            self.steps = kept;
+            self.steps.truncate(kept);
         }
     }
 
@@ -167,21 +193,27 @@ impl Active {
 
     /// Finds prices of bytes under which the relaxation is tight: without the bounds on the way, only with that at the
     /// end, a plan pays its time plus the price of what it holds in excess (Lagrange). The bound is concave in the
-    /// price, and the cheapest plan holds less as the price grows: bisect until it just fits.
-    fn price(&mut self, below: u64) {
+    /// price, and the cheapest plan holds less as the price grows: bisect until it just fits, here to a power of two.
+    fn price(&mut self) {
         let (mut low, mut high) = (0u32, 56u32);
         while high - low > 1 {
             let middle = u32::midpoint(low, high);
             if self.attempt(1 << middle) { high = middle } else { low = middle }
         }
-        let (mut low, mut high) = (1u64 << low, 1u64 << high);
+        self.bracket = (1 << low, 1 << high);
         self.sort_duals();
+    }
+
+    /// Drops what cannot be below a time and bisects the price further on what is left.
+    fn refine(&mut self, below: u64) {
         self.reduce(below);
+        let (mut low, mut high) = self.bracket;
         for _ in 0..5 {
             let middle = u64::midpoint(low, high);
             if self.attempt(middle) { high = middle } else { low = middle }
         }
         self.sort_duals();
+        self.reduce(below);
     }
 
     /// The best bound first; a few others, because another state may want another price.
@@ -228,6 +260,17 @@ impl Active {
         let slack = u128::from(self.end_cap.saturating_sub(held)) * u128::from(dual.price);
         // Rounded up: times are whole nanoseconds.
         (to_go.saturating_sub(slack).div_ceil(1 << SCALE)) as u64
+    }
+
+    /// The tests whether a way from a state to the end can take less time than `below` in all, one per price.
+    pub(super) fn tests(&self, state: usize, below: u64, tests: &mut Vec<Test>) {
+        tests.clear();
+        // Times are whole: at most one nanosecond less.
+        let Some(most) = below.checked_sub(1) else { return };
+        tests.extend(self.duals.iter().map(|d| {
+            let all = (u128::from(most) << SCALE) + u128::from(self.end_cap) * u128::from(d.price);
+            Test { price: d.price, limit: all.checked_sub(d.to_go[state]) }
+        }));
     }
 
     /// A lower bound on the nanoseconds from a state with `held` bytes to the end.

@@ -68,7 +68,8 @@ impl Planner<'_, '_> {
             return Err(Error::BudgetTooSmall { budget, minimum: best.peak, is_proven: false });
         }
         let bound = self.relaxed(limit, options).map(|relaxed| {
-            Active::new(&relaxed.network, &relaxed.rest, limit, u64::MAX).time_to_go(0, 0).min(best.time_ns)
+            let active = Active::new(&relaxed.network, &relaxed.rest, limit, u64::MAX, None);
+            active.time_to_go(0, 0).min(best.time_ns)
         });
         Ok(unproven(best, bound))
     }

@@ -9,7 +9,7 @@ use crate::plan::Status;
 use super::planner::{Error, Options, Outcome, Planner, Prepared};
 
 /// Budgets that one thread answers in a row, and runs between two reports of progress.
-const RUN: usize = 6;
+const RUN: usize = 12;
 const ROUND: usize = 4;
 
 /// Which points of the frontier are wanted.
@@ -96,10 +96,14 @@ impl Planner<'_, '_> {
 
     fn run(&self, prepared: &Prepared, limits: &[u64], options: &Options<'_>, started: Instant) -> Vec<Outcome> {
         let mut points: Vec<Outcome> = Vec::new();
+        let mut price = None;
         for &limit in limits {
             let known = points.last().map_or(u64::MAX, |p| p.time_ns);
-            if let Some(answer) = (known > 0).then(|| Self::answer(prepared, limit, known, options, started)).flatten()
-            {
+            if known == 0 {
+                break;
+            }
+            if let Some(answer) = Self::answer_near(prepared, limit, (known, price), options, started) {
+                price = answer.price.or(price);
                 points.push(self.outcome(prepared, Some(answer), options, None, started));
             }
         }

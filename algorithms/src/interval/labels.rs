@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::active::{Active, ActiveStep};
+use super::active::{Active, ActiveStep, Test};
 use super::network::Network;
 
 /// One way to reach a state.
@@ -70,10 +70,12 @@ pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
     spans[0] = (0, 1);
     let mut found = Found { path: None, is_complete: true, labels: 0, candidates: 0 };
     let mut candidates: Vec<Label> = Vec::new();
+    let mut tests = Vec::new();
     for v in 1..n {
         candidates.clear();
+        active.tests(v, effort.below, &mut tests);
         for step in active.steps_into(v) {
-            extend(active, v, step, &all, spans[step.from as usize], effort.below, &mut candidates);
+            extend(active, v, step, &all, spans[step.from as usize], (effort.below, &tests), &mut candidates);
         }
         found.candidates += candidates.len() as u64;
         let from = all.len();
@@ -106,7 +108,7 @@ fn extend(
     step: &ActiveStep,
     all: &[Label],
     span: (u32, u32),
-    below: u64,
+    (below, tests): (u64, &[Test]),
     out: &mut Vec<Label>,
 ) {
     let labels = &all[span.0 as usize..span.1 as usize];
@@ -128,7 +130,7 @@ fn extend(
                 bare = label.forward + step.held - f.casts[step.step as usize];
             }
         }
-        if time.saturating_add(active.time_to_go(v, held)) < below {
+        if tests.iter().all(|t| t.passes(time, held)) {
             out.push(Label { time, held, forward: bare, parent: span.0 + i as u32, step: step.step });
         }
     }
@@ -136,7 +138,7 @@ fn extend(
 
 /// Appends the labels that no other dominates, by ascending time. Ties keep the label that was found first.
 fn keep_undominated(candidates: &mut [Label], all: &mut Vec<Label>) {
-    candidates.sort_by_key(|l| (l.time, l.held));
+    candidates.sort_unstable_by_key(|l| (u128::from(l.time) << 64 | u128::from(l.held), l.parent, l.step));
     let mut least = u64::MAX;
     for label in candidates {
         if label.held < least {

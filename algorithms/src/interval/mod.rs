@@ -58,6 +58,9 @@
 //! - **Two weights.** With cached casts the least peak to go is a pair of rests (`least.rs`), and labels carry `f` as
 //!   a third part at the states from which the forward bound can be the tighter one.
 //!
+//! - **Too many steps.** A network that grows too large is built with fewer sets of kernels to keep, then with short
+//!   regions only. Its plan is feasible, and a lower bound comes from single operators (`bound.rs`).
+//!
 //! The argument needs one thing of a trace: backward kernels in descending order of operators, as autograd runs them.
 //! Where that fails the plan is still valid and predicted exactly, but only [`Feasible`](crate::plan::Status::Feasible).
 //!
@@ -75,6 +78,7 @@
 
 mod active;
 mod allowed;
+mod bound;
 mod deepen;
 mod frontier;
 mod keep;

@@ -16,7 +16,7 @@ use super::scan::{Bounds, Late, Locals, Marks, scan};
 use super::slots::Slots;
 
 /// Most steps of a network; 32 bytes each.
-const MAX_STEPS: usize = 24_000_000;
+const MAX_STEPS: usize = 16_000_000;
 
 /// One way to continue from a state.
 #[derive(Debug, Clone, Copy)]

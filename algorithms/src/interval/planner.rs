@@ -9,6 +9,7 @@ use crate::predict::{Optimizer, Predictor, Scratch};
 
 use super::active::Active;
 use super::allowed::Allowed;
+use super::bound;
 use super::keep::{self, Keep};
 use super::labels::{self, Effort, Path};
 use super::least::Rest;
@@ -20,8 +21,11 @@ use super::slots::Slots;
 /// Labels kept per state in the first, quick search.
 const WIDTH: usize = 4;
 
-/// Labels kept in all unless the caller says otherwise; 24 bytes each.
-const MAX_LABELS: u64 = 20_000_000;
+/// Labels kept per state in the second search.
+const WIDE: usize = 48;
+
+/// Labels kept in all unless the caller says otherwise; 32 bytes each.
+const MAX_LABELS: u64 = 12_000_000;
 
 /// What a caller may ask for.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +99,10 @@ pub(super) struct Prepared {
 
 /// One answer of the search.
 pub(super) struct Answer {
+    /// Bound on the peak of the passes that was given.
+    pub limit: u64,
+    /// Price of a byte under which the bound was best.
+    pub price: Option<u64>,
     pub path: Path,
     pub is_proven: bool,
     pub lower_bound: u64,
@@ -260,8 +268,19 @@ impl<'p, 'g> Planner<'p, 'g> {
         options: &Options<'_>,
         started: Instant,
     ) -> Option<Answer> {
+        Self::answer_near(prepared, limit, (known, None), options, started)
+    }
+
+    /// The same with the price of bytes that answered a similar question.
+    pub(super) fn answer_near(
+        prepared: &Prepared,
+        limit: u64,
+        (known, price): (u64, Option<u64>),
+        options: &Options<'_>,
+        started: Instant,
+    ) -> Option<Answer> {
         let Prepared { network, rest, .. } = prepared;
-        let mut active = Active::new(network, rest, limit, known);
+        let mut active = Active::new(network, rest, limit, known, price);
         let stop = || options.time_limit.is_some_and(|limit| started.elapsed() > limit);
         let lower = active.time_to_go(0, 0);
         let quick = Effort { below: known, width: WIDTH, total: u64::MAX, stop: &|| false };
@@ -270,20 +289,26 @@ impl<'p, 'g> Planner<'p, 'g> {
         if path.is_none() && !first.is_complete {
             path = rest.path(network, limit).map(|steps| Path::new(network, steps)).filter(|p| p.time < known);
         }
-        let best = path.as_ref().map_or(known, |p| p.time);
         let mut counted = (first.labels, first.candidates);
-        let mut is_proven = first.is_complete || best <= lower;
-        if !is_proven {
+        let mut is_proven = first.is_complete;
+        // The better the best plan so far, the fewer labels the full search has to keep.
+        for width in [WIDE, usize::MAX] {
+            let best = path.as_ref().map_or(known, |p| p.time);
+            is_proven |= best <= lower;
+            if is_proven {
+                break;
+            }
             active.reduce(best);
             let total = options.max_labels.unwrap_or(MAX_LABELS);
-            let full = labels::search(&active, &Effort { below: best, width: usize::MAX, total, stop: &stop });
-            counted = (counted.0 + full.labels, counted.1 + full.candidates);
-            is_proven = full.is_complete;
-            path = full.path.or(path);
+            let found = labels::search(&active, &Effort { below: best, width, total, stop: &stop });
+            counted = (counted.0 + found.labels, counted.1 + found.candidates);
+            is_proven = found.is_complete;
+            path = found.path.or(path);
         }
         let path = path?;
         let lower_bound = if is_proven { path.time } else { lower };
-        Some(Answer { path, is_proven, lower_bound, labels: counted.0, candidates: counted.1 })
+        let price = active.best_price();
+        Some(Answer { limit, price, path, is_proven, lower_bound, labels: counted.0, candidates: counted.1 })
     }
 
     fn segments(&self, prepared: &Prepared, path: &Path) -> Vec<Segment> {
@@ -317,6 +342,8 @@ impl<'p, 'g> Planner<'p, 'g> {
         started: Instant,
     ) -> Outcome {
         let none = Answer {
+            limit: u64::MAX,
+            price: None,
             path: Path { time: 0, steps: Vec::new() },
             is_proven: false,
             lower_bound: 0,
@@ -330,8 +357,15 @@ impl<'p, 'g> Planner<'p, 'g> {
         let is_exact = prepared.is_complete && prepared.nested.is_none() && self.profile.is_exact;
         let is_optimal = answer.is_proven && is_exact;
         let unproven = match least {
-            Some(least) => is_exact.then_some(least + self.optimizer(options).0),
-            None => is_exact.then_some(answer.lower_bound),
+            Some(least) if is_exact => Some(least + self.optimizer(options).0),
+            None if is_exact => Some(answer.lower_bound),
+            _ if !self.profile.is_exact => None,
+            // Not all plans were looked at.
+            Some(_) => Some(bound::least_peak(&self.profile) + self.optimizer(options).0),
+            None => {
+                let keeps = if options.selective { &self.keeps[..] } else { &[] };
+                Some(bound::least_time(&self.profile, keeps, answer.limit))
+            }
         };
         debug_assert!(
             !is_exact
