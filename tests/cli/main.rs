@@ -8,7 +8,6 @@
 
 mod answers;
 mod documents;
-mod emit;
 mod files;
 mod generated;
 mod graphs;

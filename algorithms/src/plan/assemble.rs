@@ -46,7 +46,6 @@ impl Provenance {
             budget: self.budget,
             status: self.status,
             lower_bound: self.lower_bound,
-            granularity: None,
             segments: None,
             checkpoints: None,
             predicted: None,

@@ -1,1 +1,0 @@
-../../src/emit/regions.py
