@@ -3,7 +3,8 @@
 //! `residual` are three groups of equal blocks, as the chain of a residual network; `random` chains have sizes and times that
 //! all differ. Budgets are multiples of the least one, in per cent. Tables take O(n^3) with a small constant; the search
 //! grows about as n^3 on blocks and n^4 on random sizes, and is hardest at about twice the least budget, where segments are
-//! recomputed twice. The paper's program over 500 slots of memory takes 13 s for 200 stages and 64 s for 339 (in C).
+//! recomputed twice. Times of one run are in
+//! `BENCHMARKS.md`. The paper's program over 500 slots of memory takes 13 s for 200 stages and 64 s for 339 (in C).
 #![allow(missing_docs)]
 
 use std::hint::black_box;

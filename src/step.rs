@@ -17,7 +17,7 @@ use crate::modules;
 use crate::options::{Error, Options, RegionRules};
 
 /// Most operators of a step for which programs over lower sets are tried unasked.
-const LOWER_SET_OPERATORS: usize = 400;
+const LOWER_SET_OPERATORS: usize = 250;
 
 /// A training step with its predictor and times.
 #[derive(Debug)]

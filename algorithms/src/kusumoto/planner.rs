@@ -10,7 +10,7 @@ use crate::plan::{Regions, Segment, Stats};
 use crate::predict::{Optimizer, Predictor, Scratch};
 
 /// Each budget of the model that is tried is this many per cent of the one before.
-const STEP_PERCENT: u64 = 115;
+const STEP_PERCENT: u64 = 125;
 
 /// Plans training graphs by strategies of their lower sets.
 ///

@@ -109,25 +109,21 @@ impl Program {
         let mut labels: Vec<Vec<Label>> = vec![Vec::new(); self.sets.len()];
         labels[0].push(Label { time: 0, kept: 0, from: (0, 0) });
         let mut is_complete = true;
+        let mut merged = Vec::new();
         for i in 0..self.sets.len() {
-            let mut here = std::mem::take(&mut labels[i]);
-            is_complete &= prune(&mut here, centric);
+            let here = std::mem::take(&mut labels[i]);
             for step in &self.steps[i] {
                 let after = step.keeps.saturating_add(self.least[step.to as usize]);
-                for (at, label) in here.iter().enumerate() {
-                    // By rising bytes kept: the first that does not fit ends the row.
-                    if label.kept.saturating_add(step.need.max(after)) > budget {
-                        break;
-                    }
-                    labels[step.to as usize].push(Label {
-                        time: label.time.saturating_add(step.time),
-                        kept: label.kept.saturating_add(step.keeps),
-                        from: (i as u32, at as u32),
-                    });
-                }
-                if labels[step.to as usize].len() > 16 * LABEL_LIMIT {
-                    is_complete &= prune(&mut labels[step.to as usize], centric);
-                }
+                // By rising bytes kept: from the first that does not fit on, none fits.
+                let fits = |l: &Label| l.kept.saturating_add(step.need.max(after)) <= budget;
+                let new = here.iter().zip(0..).take_while(|(l, _)| fits(l)).map(|(l, at)| Label {
+                    time: l.time.saturating_add(step.time),
+                    kept: l.kept.saturating_add(step.keeps),
+                    from: (i as u32, at),
+                });
+                let there = &mut labels[step.to as usize];
+                is_complete &= merge(there, new, centric, &mut merged);
+                std::mem::swap(there, &mut merged);
             }
             labels[i] = here;
         }
@@ -155,22 +151,27 @@ impl Program {
     }
 }
 
-/// Leaves undominated labels by rising bytes kept; returns whether none of them had to go.
-fn prune(labels: &mut Vec<Label>, centric: Centric) -> bool {
+/// Merges two lists of undominated labels, each by rising bytes kept, into one; returns whether none of it had to go.
+fn merge(old: &[Label], new: impl Iterator<Item = Label>, centric: Centric, into: &mut Vec<Label>) -> bool {
     let cost = |l: &Label| match centric {
         Centric::Time => l.time,
         Centric::Memory => u64::MAX - l.time,
     };
-    labels.sort_by_key(|l| (l.kept, cost(l), l.from));
+    into.clear();
+    let (mut old, mut new) = (old.iter().copied().peekable(), new.peekable());
     let mut best = None;
-    labels.retain(|l| {
-        let better = best.is_none_or(|b| cost(l) < b);
-        if better {
-            best = Some(cost(l));
+    loop {
+        let takes_old = match (old.peek(), new.peek()) {
+            (Some(a), Some(b)) => (a.kept, cost(a)) <= (b.kept, cost(b)),
+            (a, _) => a.is_some(),
+        };
+        let Some(next) = (if takes_old { old.next() } else { new.next() }) else { break };
+        if best.is_none_or(|b| cost(&next) < b) {
+            best = Some(cost(&next));
+            into.push(next);
         }
-        better
-    });
-    let fits = labels.len() <= LABEL_LIMIT;
-    labels.truncate(LABEL_LIMIT);
+    }
+    let fits = into.len() <= LABEL_LIMIT;
+    into.truncate(LABEL_LIMIT);
     fits
 }

@@ -170,7 +170,7 @@ impl<'a> Solver<'a> {
         }
         self.expansions += 1;
         // Once here, a little more is asked for: coming back with a slightly higher limit would cost as much again.
-        let limit = limit.max(bound.saturating_add(bound >> 5));
+        let limit = limit.max(bound.saturating_add(bound >> 6));
 
         // Only what is below `best` is of interest; `open` is a bound for all that was not followed.
         let (mut best, mut open) = (known, limit.saturating_add(1));
