@@ -188,7 +188,7 @@ def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: Fake
     with fake, _pretend.pretend(device):
         lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
         step = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=True)
-    hold(step, lives.released)
+    hold(step, lives.released | step.forget_dead_branches())
     return step
 
 
@@ -204,8 +204,8 @@ def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
     within: dict[tuple[int, int], list[int]] = {}
     after: dict[tuple[int, int], list[int]] = {}
     for number, (i, k, clock) in released.items():
-        # What the loss holds goes with it; what an operator is given is held until it returns anyway.
-        if number not in last or i >= len(operators) - 1 or (i, k) <= last[number]:
+        # What the loss is given goes with it, as what any operator is given goes when that returns.
+        if number not in last or (i, k) <= last[number] or i == len(operators) - 1 != made[number]:
             continue
         if i != last[number][0] and k == len(operators[i].kernels):
             after.setdefault((i, clock), []).append(number)

@@ -26,7 +26,7 @@ LEAF = 2**64 - 1
 class Saved:
     """What autograd saved, in a box that can be emptied when its node is done."""
 
-    __slots__ = ("tensor",)
+    __slots__ = ("tensor", "__weakref__")
 
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor: torch.Tensor | None = tensor

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from ._engine import Saved
 from .errors import CaptureError
 
 RECURRENT = ("recurrent layers on CUDA keep a reserve of which only cuDNN knows the size, so their step cannot be recorded: "
@@ -178,6 +179,8 @@ class Recorder(Watcher):
         self.outputs: list[int] = []
         self.released: dict[int, tuple[int, ...]] = {}
         """The operator, and how many of its kernels had run, when the forward pass let go of a storage."""
+        self._boxes: dict[tuple[int, int, int], int] = {}
+        self._forward_is_over = False
         self.kind = "constant"
         self.node: tuple[int | None, str | None] = (None, None)
         self._kernels: list[dict[str, Any]] | None = None
@@ -202,6 +205,7 @@ class Recorder(Watcher):
 
     def end(self) -> None:
         """Kernels from here on are nobody's."""
+        self._forward_is_over = True
         self._kernels = None
 
     @contextmanager
@@ -239,6 +243,34 @@ class Recorder(Watcher):
             operator.saves.append(pair)
         return tensor
 
+    def keep(self, tensor: torch.Tensor) -> Saved:
+        """Autograd saves a tensor, in a box that goes with its node: at once where no gradient can reach the node any more."""
+        self.pack(tensor)
+        number = self.ledger.find(tensor)
+        if tensor.grad_fn is not None:  # a result in its own node's box would keep that node for good
+            with torch._C.DisableTorchFunction(), self.quiet():
+                tensor = tensor.detach()
+        box = Saved(tensor)
+        if number is not None and self.operators and not self._forward_is_over:
+            place = (len(self.operators) - 1, number, len(self.operators[-1].kernels))
+            self._boxes[place] = self._boxes.get(place, 0) + 1
+            weakref.finalize(box, self._dropped, place).atexit = False
+        return box
+
+    def _dropped(self, place: tuple[int, int, int]) -> None:
+        self._boxes[place] -= not self._forward_is_over
+
+    def forget_dead_branches(self) -> dict[int, tuple[int, ...]]:
+        """Strike what autograd let go of in the forward pass itself: the results that it was saved for led nowhere.
+
+        Returns where the storages went that had been saved for nothing else.
+        """
+        dead = {place for place, boxes in self._boxes.items() if boxes == 0}
+        for i, operator in enumerate(self.operators):
+            operator.saves = [pair for pair in operator.saves if (i, *pair) not in dead]
+        kept = {pair[0] for operator in self.operators for pair in operator.saves}
+        return {s: self.released[s] for _, s, _ in dead if s in self.released and s not in kept}
+
     # ---- what runs
 
     def note(self, tensor: torch.Tensor) -> None:
@@ -251,7 +283,7 @@ class Recorder(Watcher):
     def _died(self, number: int) -> None:
         if self._kernels is self.backward and self.ledger.storages[number].kind == "gradient":
             self.ledger.storages[number].dies = len(self.backward) - 1
-        elif self.ledger.storages[number].kind == "activation":
+        elif self.ledger.storages[number].kind == "activation" and not self._forward_is_over:
             self.released[number] = self.place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -314,7 +346,7 @@ def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]], c
     """
     last: dict[int, tuple[int, int]] = {}
     made: dict[int, int] = {}
-    for i, operator in enumerate(recorder.operators[:-1]):
+    for i, operator in enumerate(recorder.operators):
         for k, kernel in enumerate(operator.kernels):
             last.update(dict.fromkeys((*kernel["reads"], *kernel["writes"]), (i, k + 1)))
             if not (casts and kernel["op"].startswith("_to_copy") and all(made.get(s) != i for s in kernel["reads"])):

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves
 
 from . import _pretend
-from ._engine import Saved, Walk
+from ._engine import Walk
 from ._fake import Twins
 from ._program import Program, Run, export
 from ._recorder import Recorder, hold_temporaries, tensors_of
@@ -89,7 +89,7 @@ def mark_parameter_gradients(recorder: Recorder, model: nn.Module) -> None:
 
 
 def hooks(recorder: Recorder, walk: Walk) -> torch.autograd.graph.saved_tensors_hooks:
-    return torch.autograd.graph.saved_tensors_hooks(lambda t: Saved(recorder.pack(t)), walk.unpacked.unpack)
+    return torch.autograd.graph.saved_tensors_hooks(recorder.keep, walk.unpacked.unpack)
 
 
 def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs: dict[str, Any], loss: Loss, fake: FakeTensorMode,
@@ -124,5 +124,6 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
         program = export(model, args, kwargs)
         recorder = run(model, program, complete=True)
         # What an operator made for itself it may keep beyond its last reader: attention out of plain kernels does.
-        hold_temporaries(recorder, run(make(), program, complete=False).released, casts=autocast is not None)
+        released = run(make(), program, complete=False).released | recorder.forget_dead_branches()
+        hold_temporaries(recorder, released, casts=autocast is not None)
     return recorder, program
