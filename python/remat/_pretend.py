@@ -49,7 +49,7 @@ class Rules(TorchFunctionMode):
 
     def adopt(self, function: Any) -> list[torch.Tensor]:
         """Bring in the tensors that a function holds (a loss its targets): they are there from the start of the step."""
-        return [self.twin(t) for t in _held_by(function)]
+        return [self.twin(t) for t in held_by(function)]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -59,10 +59,10 @@ class Rules(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _held_by(function: Any) -> list[torch.Tensor]:
+def held_by(function: Any) -> list[torch.Tensor]:
     """The tensors in a function's closure and defaults, a partial's arguments, a bound object's attributes."""
     if isinstance(function, functools.partial):
-        return tensors_of((function.args, function.keywords)) + _held_by(function.func)
+        return tensors_of((function.args, function.keywords)) + held_by(function.func)
     held: list[Any] = list(getattr(function, "__defaults__", None) or ())
     held += (getattr(function, "__kwdefaults__", None) or {}).values()
     for cell in getattr(function, "__closure__", None) or ():

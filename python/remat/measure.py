@@ -152,7 +152,8 @@ def _counted(model: nn.Module, call: _Step, is_fake: bool) -> Peaks:
             given = (inputs, rules.adopt(call.loss))
         else:
             twin = copy.deepcopy(model)
-            inputs = given = (call.args, call.kwargs)
+            inputs = (call.args, call.kwargs)
+            given = (inputs, _pretend.held_by(call.loss))
         params = list(twin.parameters())
         for tensor in (*params, *twin.buffers()):
             meter.ledger.add(tensor, "static")
