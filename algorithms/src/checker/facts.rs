@@ -158,7 +158,8 @@ impl<'a> Facts<'a> {
                     && k.reads.iter().any(|&s| born[s as usize] < start)
             });
             let reduced = end - sums.count();
-            let reductions = trace.backward[start..reduced].iter().rev().take_while(|k| {
+            // The first kernel is the node's own, whatever it is.
+            let reductions = trace.backward[start + 1..reduced.max(start + 1)].iter().rev().take_while(|k| {
                 matches!(k.op.as_str(), "sum.dim_IntList" | "view.default" | "_to_copy.default")
                     && k.reads.iter().all(is_gradient)
             });

@@ -25,20 +25,35 @@ pub(super) struct Lives<'a> {
     done: Vec<Tick>,
     /// Per activity, by order of production.
     pub(super) all: Vec<Vec<Life>>,
+    /// Per recomputation, the casts of parameters that it makes although the forward pass found them in the autocast
+    /// cache, by storage.
+    recasts: Vec<Vec<(u32, Life)>>,
 }
 
 impl<'a> Lives<'a> {
     /// Time O(depth x kernels x log), memory O(depth x kernels).
     pub(super) fn new(facts: &'a Facts<'a>, tree: &'a Tree, line: &'a Schedule) -> Result<Self, CheckError> {
-        let done = tree.scopes.iter().map(|region| {
-            let saves = (region.start..region.end).flat_map(|o| &facts.releases[o as usize]);
-            saves.map(|&(_, release)| line.released(release, false)).max().unwrap_or(0)
-        });
-        let mut lives =
-            Self { facts, tree, line, done: done.collect(), all: Vec::with_capacity(line.activities.len()) };
-        for a in 0..line.activities.len() {
+        let mut done: Vec<Tick> = vec![0; tree.scopes.len()];
+        for (scope, releases) in tree.innermost.iter().zip(&facts.releases) {
+            if let &Some(s) = scope {
+                let released = releases.iter().map(|&(_, release)| line.released(release, false));
+                done[s] = released.max().unwrap_or(0).max(done[s]);
+            }
+        }
+        // Children follow their parents.
+        for (s, region) in tree.scopes.iter().enumerate().rev() {
+            if let Some(p) = region.parent.filter(|_| !region.inputs.is_empty()) {
+                done[p] = done[p].max(done[s]);
+            }
+        }
+        let activities = line.activities.len();
+        let (all, recasts) = (Vec::with_capacity(activities), Vec::with_capacity(activities));
+        let mut lives = Self { facts, tree, line, done, all, recasts };
+        for a in 0..activities {
             let made = lives.made(a);
             lives.all.push(made);
+            let recast = lives.recast(a);
+            lives.recasts.push(recast);
         }
         for &s in &facts.loss_result {
             lives.hold((0, s), line.end);
@@ -55,6 +70,9 @@ impl<'a> Lives<'a> {
     /// next activity around which made it; for kept results and through kept views that of the forward pass.
     pub(super) fn resolve(&self, activity: usize, storage: u32, step: (u32, u32)) -> Option<Instance> {
         let writer = self.facts.writer[storage as usize]?;
+        if self.recasts[activity].binary_search_by_key(&storage, |r| r.0).is_ok() {
+            return Some((activity, storage));
+        }
         let mut scope = self.line.activities[activity].scope;
         let mut step = step;
         while let Some(s) = scope {
@@ -78,8 +96,11 @@ impl<'a> Lives<'a> {
 
     pub(super) fn life(&self, (activity, storage): Instance) -> Option<&Life> {
         let first = self.facts.ranks[self.line.activities[activity].start as usize];
-        let at = self.facts.rank[storage as usize].checked_sub(first)?;
-        self.all[activity].get(at).filter(|l| l.birth != NEVER)
+        let life = match self.facts.rank[storage as usize].checked_sub(first) {
+            Some(at) => self.all[activity].get(at)?,
+            None => &self.recasts[activity].iter().find(|r| r.0 == storage)?.1,
+        };
+        Some(life).filter(|l| l.birth != NEVER)
     }
 
     /// Is the allocation that a step needs alive at its tick?
@@ -105,8 +126,11 @@ impl<'a> Lives<'a> {
 
     fn hold(&mut self, (activity, storage): Instance, until: Tick) {
         let first = self.facts.ranks[self.line.activities[activity].start as usize];
-        let Some(at) = self.facts.rank[storage as usize].checked_sub(first) else { return };
-        if let Some(life) = self.all[activity].get_mut(at).filter(|l| l.birth != NEVER) {
+        let life = match self.facts.rank[storage as usize].checked_sub(first) {
+            Some(at) => self.all[activity].get_mut(at),
+            None => self.recasts[activity].iter_mut().find(|r| r.0 == storage).map(|r| &mut r.1),
+        };
+        if let Some(life) = life.filter(|l| l.birth != NEVER) {
             life.death = life.death.max(until);
         }
     }
@@ -132,6 +156,24 @@ impl<'a> Lives<'a> {
         lives
     }
 
+    /// Casts that a recomputation makes when it calls the first operator that reads them: its autocast cache starts empty.
+    fn recast(&self, a: usize) -> Vec<(u32, Life)> {
+        let (facts, activity) = (self.facts, &self.line.activities[a]);
+        let mut made: Vec<(u32, Life)> = Vec::new();
+        for o in activity.start..activity.end {
+            let birth = activity.called_at(o);
+            let kernels = facts.trace.operators[o as usize].kernels.iter().filter(|_| birth != NEVER);
+            for &s in kernels.flat_map(|k| &k.reads) {
+                let is_before = facts.writer[s as usize].is_some_and(|w| w.0 < activity.start);
+                if is_before && facts.cached_cast[s as usize] && made.iter().all(|m| m.0 != s) {
+                    made.push((s, Life { birth, death: activity.ends }));
+                }
+            }
+        }
+        made.sort_unstable_by_key(|m| m.0);
+        made
+    }
+
     /// Until when the running code of an activity holds the result of a kernel, casts by autocast included.
     fn code_end(&self, activity: &Activity, storage: u32, at: (u32, u32)) -> Tick {
         if self.facts.cached_cast[storage as usize] {
@@ -153,8 +195,11 @@ impl<'a> Lives<'a> {
         if last == operator {
             let kernels = &facts.trace.operators[operator as usize].kernels;
             let reads = |k: &usize| kernels[*k].reads.contains(&storage) || kernels[*k].mutates.contains(&storage);
-            let reader = (kernel as usize + 1..kernels.len()).rev().find(reads);
-            return reader.map_or(0, |k| activity.kernel_at(facts, (operator, k as u32)));
+            let reader = (kernel as usize + 1..kernels.len()).rev().find(reads).map(|k| k as u32);
+            // What is to be saved after some kernels is held while they run.
+            let saves = facts.trace.operators[operator as usize].saves.iter().filter(|s| s.0 == storage);
+            let held = saves.filter_map(|s| s.1.checked_sub(1)).max().max(reader);
+            return held.map_or(0, |k| activity.kernel_at(facts, (operator, k)));
         }
         if last >= activity.end {
             return activity.ends;
@@ -184,7 +229,11 @@ impl<'a> Lives<'a> {
             };
             let step = Step::Enter { start: region.start, end: region.end };
             for &storage in region.inputs.iter().filter(|&&i| self.facts.writer[i as usize].is_some()) {
-                let Some(from) = from else { return Err(CheckError::Missing { step, storage }) };
+                // The region around is not recomputed, so this one must not be.
+                let Some(from) = from else {
+                    own.map_or(Ok(()), |_| Err(CheckError::Missing { step, storage }))?;
+                    continue;
+                };
                 let Some((entry, _)) = self.line.activities[from].frame(s) else { continue };
                 let instance = self.require(from, storage, ((region.start, 0), entry), step)?;
                 self.hold(instance, until);
@@ -289,6 +338,8 @@ impl<'a> Lives<'a> {
             let made = lives.iter().zip(sizes).filter(|(l, _)| l.birth != NEVER);
             all.extend(made.map(|(l, &size)| (l.birth, l.death, size)));
         }
+        let recasts = self.recasts.iter().flatten();
+        all.extend(recasts.map(|(s, l)| (l.birth, l.death, self.facts.size[*s as usize])));
         all
     }
 }

@@ -30,16 +30,17 @@
 //!
 //! The life of `(A, s)` is `[birth, death]`, both included: birth is the tick of `w(s)` in `A`, death the latest of
 //!
-//! - *running code*: the last kernel of `w(s)`'s operator that reads `s`, if no later operator does; else the return of
-//!   `L(s)`, or of the outermost region of `A` that contains `L(s)` but not `w(s)`; the end of `A`, if `L(s)` lies behind it
+//! - *running code*: the last kernel of `w(s)`'s operator that reads `s` or runs before it is saved, if no later operator
+//!   reads `s`; else the return of `L(s)`, or of the outermost region of `A` that contains `L(s)` but not `w(s)`; the end of `A`, if `L(s)` lies behind it
 //!   or is not reached;
 //! - *casts*: the return of the operator, for a cast of its inputs under autocast or in the loss; the end of `A`, for a
-//!   cast of a trainable parameter to the autocast type;
+//!   cast of a trainable parameter to the autocast type. `A(R)` makes a cast that `F` made before `R` anew when it calls
+//!   the first operator that reads it;
 //! - *saves*, in `F` outside regions: the end of the last node that reads the saved tensor, reductions included and
 //!   summation excluded; in `A(R)`, for operators of `R` itself: the end of that node's formula; if no node of its operator
 //!   reads it, of the operator's last node; if it has none, the start of the first node of an operator below;
-//! - *region inputs*, if something saved refers to `R`: from the entry until the last node that holds something saved in
-//!   `R` is done, for an outermost region; until the end of `A(R)`, counted from its entry in `A(P)`, for an inner one;
+//! - *region inputs*, if something saved refers to `R`: from the entry until the last of it is released, for an outermost
+//!   region; until the end of `A(R)`, counted from its entry in `A(P)`, for an inner one;
 //! - *kept results*: until they are handed over, then as results of `A(R)`; until the backward pass of `R` is done, if they
 //!   never are; until `R` returns, if nothing saved refers to it. In `A(P)` an inner region keeps once more, until the end;
 //! - the loss: the end of the step.

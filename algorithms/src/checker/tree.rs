@@ -259,7 +259,8 @@ fn inputs(facts: &Facts<'_>, s: &Segment) -> Vec<u32> {
         .flat_map(|k| k.reads.iter().chain(&k.mutates))
         .copied()
         .filter(|&r| match facts.writer[r as usize] {
-            Some((o, _)) => o < s.start,
+            // A region is given parameters and makes its own casts of them.
+            Some((o, _)) => o < s.start && !facts.cached_cast[r as usize],
             None => facts.kind(r) == StorageKind::Input,
         })
         .collect();

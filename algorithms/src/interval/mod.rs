@@ -28,8 +28,8 @@
 //! - *Saves that nobody reads.* An operator may save what none of its nodes needs; without a node it lets go once the
 //!   backward pass has moved below it. So while the pass stands at operator `k`, what is saved is still that of the
 //!   operators up to `k`. A region is recomputed for its last operator with a node that needs something: operators behind
-//!   it run again, but hold nothing. A region in which no node needs anything is not recomputed; it holds its inputs until
-//!   the pass has moved below it. Inputs that an operator below all such nodes has saved outlive the region's own hold.
+//!   it run again, but hold nothing. A region in which no node needs anything is not recomputed. Recomputed or not, a region
+//!   holds its inputs until its lowest operator that saves anything has let go.
 //! - *The loss* is held by the caller to the end, whether the loss operator or the model computes it. So its first
 //!   instance counts in `fixed`, and only instances that recomputations make are like other storages.
 //! - *The model's results* are held by the running code until the loss operator returns: its last readers.

@@ -12,7 +12,7 @@ use super::allowed::Allowed;
 use super::keep::Keep;
 use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
-use super::scan::{Bounds, Late, Locals, Marks, scan};
+use super::scan::{Bounds, Locals, Marks, scan};
 use super::slots::Slots;
 
 /// Most steps of a network; 32 bytes each.
@@ -278,11 +278,6 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let graph = self.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
         let shared = self.held_and_running(&mask, a);
-        let late = |l: &Late| {
-            let inputs = l.inputs.iter().filter(|&&s| !self.slots.contains(&mask, s));
-            l.peak + inputs.map(|&s| graph.size(s)).sum::<u64>()
-        };
-        let late = locals.late.iter().map(late).max().unwrap_or(0);
         let (mut inputs, mut held) = (0, 0);
         let mut ending = self.slots.crossing(a).iter().copied().peekable();
         for region in &locals.regions {
@@ -303,13 +298,12 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                 }
             }
             let forward = Forward { need: region.forward.saturating_sub(shared), casts: 0 };
-            let after_inputs = if region.is_recomputed { late.max(region.after_inputs) } else { 0 };
-            let need = (region.backward + held).max(after_inputs);
+            let need = (region.backward + held).max(region.after_inputs);
             let step = Step { to: 0, held: held + region.kept, need, time: region.time, kind };
             match self.inside {
                 Inside::Planned(plans) if kind == StepKind::Region => {
                     for (variant, plan) in plans.of(a, region.end) {
-                        let need = (plan.backward + held).max(after_inputs);
+                        let need = (plan.backward + held).max(region.after_inputs);
                         let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
                         self.step(id, region.end, after.clone(), forward, nested);
                     }

@@ -22,6 +22,8 @@ pub(super) struct NodeBase {
     pub at_start: u64,
     /// Does the node need a saved tensor?
     pub needs: bool,
+    /// Is it the last to hold something that its operator saved, parameters included?
+    pub releases: bool,
     /// Saved activations released when it is done.
     pub frees: Vec<u32>,
 }
@@ -217,8 +219,8 @@ impl<'p, 'g> Profile<'p, 'g> {
             last_of = Some(of);
             let frees = node.frees.iter().copied().filter(|&s| graph.kind(s) == StorageKind::Activation);
             self.operators[of as usize].is_needy |= !node.needs.is_empty();
-            let base =
-                NodeBase { formula, reduction, after, at_start, needs: !node.needs.is_empty(), frees: frees.collect() };
+            let (needs, releases) = (!node.needs.is_empty(), !node.frees.is_empty());
+            let base = NodeBase { formula, reduction, after, at_start, needs, releases, frees: frees.collect() };
             self.operators[of as usize].nodes.push(base);
         }
     }

@@ -87,6 +87,16 @@ pub enum PlanErrorKind {
         /// The storage that is mutated.
         storage: u32,
     },
+    /// A kept kernel works in place: PyTorch refuses to hand over what it changed.
+    #[error(
+        "operator {operator} cannot be kept: its kernel {kernel} works in place; name its other kernels in `save` instead"
+    )]
+    KeepInPlace {
+        /// The operator.
+        operator: u32,
+        /// The kernel.
+        kernel: String,
+    },
     /// A kept result is a view of something that the region recomputes.
     #[error(
         "operator {operator} cannot be kept: its kernel {kernel} returns a view of storage {storage}, which the region \
@@ -201,6 +211,9 @@ impl Regions {
             let whole = s.keep.contains(&o);
             for (k, kernel) in graph.operators()[o as usize].kernels.iter().enumerate() {
                 if whole || s.save.contains(&kernel.op) {
+                    if !kernel.mutates.is_empty() {
+                        return Err(PlanErrorKind::KeepInPlace { operator: o, kernel: kernel.op.clone() });
+                    }
                     kept.push((o, k as u32));
                 }
             }

@@ -17,10 +17,6 @@ impl Span {
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.start == self.end
-    }
 }
 
 /// One kernel of the forward pass.
@@ -57,8 +53,11 @@ pub struct Program<'g> {
     pub(crate) saves: Vec<(u32, u32)>,
     /// Cached casts of trainable parameters under autocast.
     pub(crate) is_cached_cast: Vec<bool>,
-    /// Operators that save activations but have no backward kernel, ascending.
-    pub(crate) orphans: Vec<u32>,
+    /// Operators that save something but have no backward kernel, ascending, each with the first node of an operator
+    /// below it, or [`u32::MAX`]: there it lets go.
+    pub(crate) orphans: Vec<(u32, u32)>,
+    /// First node of an operator below each operator, or [`u32::MAX`].
+    below: Vec<u32>,
     /// Last node of each operator, as an index into the graph's nodes.
     pub(crate) last_node: Vec<Option<u32>>,
     /// Storages that the caller holds until the backward pass is over: the loss.
@@ -80,13 +79,19 @@ impl<'g> Program<'g> {
             saves: Vec::new(),
             is_cached_cast: cached_casts(graph),
             orphans: Vec::new(),
+            below: vec![u32::MAX; n],
             last_node: vec![None; n],
             held_by_caller: Vec::new(),
             deaths: Vec::new(),
         };
+        let mut lowest = n;
         for (i, node) in graph.nodes().iter().enumerate() {
             if let Some(of) = node.of {
                 p.last_node[of as usize] = Some(i as u32);
+                if (of as usize) < lowest {
+                    p.below[of as usize + 1..n.min(lowest + 1)].fill(i as u32);
+                    lowest = of as usize;
+                }
             } else {
                 let kernels = &graph.backward()[node.start as usize..node.end as usize];
                 p.held_by_caller.extend(kernels.iter().flat_map(|k| &k.reads).filter(|&&s| is_activation(s)));
@@ -120,6 +125,8 @@ impl<'g> Program<'g> {
         let own =
             |s: u32| is_activation(s) && graph.producer(s) == Some(o) && graph.last_reader(s).is_none_or(|l| l <= o);
         let mut last_kernel: Vec<(u32, u32)> = Vec::new();
+        // What is saved is held until then, whoever reads it.
+        let saved_after = |s: u32| operator.saves.iter().filter(|v| v.0 == s).map(|v| v.1.saturating_sub(1)).max();
         let mut returns: Vec<u32> = Vec::new();
         for (k, kernel) in operator.kernels.iter().enumerate() {
             // The loss is a function of several calls: a cast of the logits is an argument of the next one.
@@ -135,7 +142,7 @@ impl<'g> Program<'g> {
                         returns.push(s);
                     } else if !returns.contains(&s) {
                         last_kernel.retain(|l| l.0 != s);
-                        last_kernel.push((s, k as u32));
+                        last_kernel.push((s, saved_after(s).map_or(k as u32, |at| at.max(k as u32))));
                     }
                 } else if graph.last_reader(s) == Some(o) && !returns.contains(&s) {
                     returns.push(s);
@@ -171,10 +178,10 @@ impl<'g> Program<'g> {
         casts.dedup();
         self.storages.extend(casts);
         let casts = Span::of(&self.storages, from);
-        if !saves.is_empty() && self.last_node[o as usize].is_none() {
-            self.orphans.push(o);
-        }
         let last_save = operator.saves.iter().map(|s| s.1).max();
+        if last_save.is_some() && self.last_node[o as usize].is_none() {
+            self.orphans.push((o, self.below[o as usize]));
+        }
         self.operators.push(OperatorStep { kernels, returns, saves, casts, last_save });
     }
 
@@ -190,9 +197,27 @@ impl<'g> Program<'g> {
         Span::of(&self.saves, from)
     }
 
+    /// What a region is given because its first operator has no kernels that would name it: the result before it, where
+    /// that is still alive. Time O(operators without kernels before it).
+    pub(crate) fn handed_to(&self, start: u32) -> Option<u32> {
+        let first = &self.graph.operators()[start as usize];
+        if !first.kernels.is_empty() || is_getitem(&first.op) {
+            return None;
+        }
+        let last = self.graph.operators()[..start as usize].iter().rev().find_map(|o| o.kernels.last())?;
+        let result = *if last.writes.is_empty() { last.reads.first() } else { last.writes.first() }?;
+        let is_alive = self.graph.producer(result).is_some() && self.graph.last_reader(result) >= Some(start);
+        is_alive.then_some(result)
+    }
+
     pub(crate) fn storages(&self, span: Span) -> &[u32] {
         &self.storages[span.range()]
     }
+}
+
+/// Does the operator take apart what an operator with several results returns?
+pub(crate) fn is_getitem(op: &str) -> bool {
+    op.contains("getitem")
 }
 
 /// Storages that hold a cast of a trainable parameter under autocast: kept in the autocast cache (FORMATS.md, rule 3).

@@ -7,7 +7,8 @@
 //! What makes a region recompute is its last operator with a node that needs a saved tensor (*needy* below). Operators
 //! behind it may save as well, what none of their nodes reads: the recomputation still runs up to their last save, but
 //! the backward pass has moved below them, so nothing of theirs is held. A region that saves something, but nothing that
-//! a node needs, is not recomputed at all; it holds its inputs until the backward pass has moved below it.
+//! a node needs, is not recomputed at all. Its inputs a region holds until its lowest operator that saves anything has
+//! let go of it, recomputed or not.
 
 mod backward;
 mod recompute;
@@ -24,10 +25,8 @@ pub(super) struct Local {
     pub forward: u64,
     /// Largest live bytes of its backward pass while its inputs are held, inputs not counted.
     pub backward: u64,
-    /// Largest live bytes after the last node that needs a saved tensor, when the region has let go of its inputs.
+    /// Largest live bytes after its last saved tensor has been released, when the region has let go of its inputs.
     pub after_inputs: u64,
-    /// Is the region recomputed? Then [`Locals::late`] counts.
-    pub is_recomputed: bool,
     /// What no plan for the inside of the region can avoid of it: single operators with what they saved.
     pub floor: u64,
     /// How many of [`Locals::inputs`] the region reads.
@@ -39,15 +38,6 @@ pub(super) struct Local {
     pub kept_until: u32,
 }
 
-/// A moment after a region has let go of its inputs, while an operator of the region still holds some that it saved.
-#[derive(Debug, Clone)]
-pub(super) struct Late {
-    /// Live bytes without these inputs.
-    pub peak: u64,
-    /// The inputs.
-    pub inputs: Vec<u32>,
-}
-
 /// All regions that start at one cut.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Locals {
@@ -55,8 +45,6 @@ pub(super) struct Locals {
     pub inputs: Vec<u32>,
     /// Kept storages in the order in which they are made.
     pub kept: Vec<u32>,
-    /// Moments after the inputs have been let go; the same for all regions that are recomputed.
-    pub late: Vec<Late>,
     /// One entry per allowed end at which the region holds something, ascending.
     pub regions: Vec<Local>,
 }
@@ -107,8 +95,7 @@ pub(super) struct Bounds<'a> {
 pub(super) fn scan(profile: &Profile<'_, '_>, a: u32, bounds: &Bounds<'_>, marks: &mut Marks) -> Locals {
     marks.start(profile.running_until.len());
     let (now, out) = (State::default(), Locals::default());
-    let mut s =
-        Scanner { p: profile, a, m: marks, keep: bounds.keep, tentative: Vec::new(), late: Vec::new(), now, out };
+    let mut s = Scanner { p: profile, a, m: marks, keep: bounds.keep, tentative: Vec::new(), now, out };
     let mut ends = bounds.ends.iter().copied().peekable();
     for j in a..profile.operators.len() as u32 - 1 {
         // A kept result that is changed in place cannot be handed over.
@@ -165,13 +152,12 @@ struct State {
     pending: u64,
     /// Peak of the nodes of the last needy operator.
     top: u64,
-    /// Peak of the nodes of the operators behind it, which run before the recomputation.
+    /// Peak of the nodes of the operators behind it, which run before the recomputation, or without any.
     tail: u64,
     /// Peak of the nodes that run after the region has let go of its inputs.
     after_inputs: u64,
-    /// Has an operator of the region saved anything, and has one needed a saved tensor?
+    /// Has an operator of the region saved anything?
     seen_saver: bool,
-    seen_needy: bool,
     time: u64,
     time_at_stop: u64,
 }
@@ -183,8 +169,6 @@ struct Scanner<'a, 'p, 'g> {
     keep: Option<&'a Keep>,
     /// Storages that only operators behind the last needy one have saved.
     tentative: Vec<u32>,
-    /// Region inputs that operators below the lowest needy one have saved, up to that one itself.
-    late: Vec<u32>,
     now: State,
     out: Locals,
 }
@@ -197,20 +181,19 @@ impl Scanner<'_, '_, '_> {
         if !now.seen_saver {
             return;
         }
-        let (backward, after_inputs, time) = if let Some(recompute) = now.recompute {
+        let (backward, time) = if let Some(recompute) = now.recompute {
             // Before the recomputation all that is kept is alive, afterwards what lies behind its end.
             let recompute = recompute.saturating_add_unsigned(now.kept).max(0).unsigned_abs();
             let nodes = now.interior.max(now.top) + (now.kept - now.kept_at_stop);
-            (recompute.max(nodes).max(now.tail + now.kept), now.after_inputs, now.time_at_stop)
+            (recompute.max(nodes).max(now.tail + now.kept), now.time_at_stop)
         } else {
-            (now.tail + now.kept, 0, 0)
+            (now.tail + now.kept, 0)
         };
         self.out.regions.push(Local {
             end,
             forward: now.forward,
             backward,
-            after_inputs,
-            is_recomputed: now.recompute.is_some(),
+            after_inputs: now.after_inputs,
             floor: now.floor,
             inputs: self.out.inputs.len() as u32,
             time,
@@ -222,8 +205,8 @@ impl Scanner<'_, '_, '_> {
     /// Forward pass: the region holds what it has read, also after its last reader.
     fn inputs(&mut self, j: u32) {
         let p = self.p;
-        let op = &p.operators[j as usize];
-        for &s in &op.reads {
+        let handed = if j == self.a { p.program.handed_to(j) } else { None };
+        for &s in p.operators[j as usize].reads.iter().chain(&handed) {
             let is_input = p.program.graph.producer(s).is_some_and(|made| made < self.a);
             let at = s as usize;
             if is_input && !p.program.is_cached_cast[at] && !p.always[at] && self.m.input[at] != self.m.stamp {

@@ -12,7 +12,6 @@ impl Scanner<'_, '_, '_> {
         if op.is_needy {
             self.confirm();
         }
-        self.now.seen_saver |= op.is_saver;
         let mut kept_at_stop = self.now.kept;
         for &s in program.storages(step.casts) {
             if self.m.running[s as usize] != self.m.stamp {
@@ -103,20 +102,10 @@ impl Scanner<'_, '_, '_> {
                     self.now.live += size;
                     self.now.tentative += if is_tentative { size } else { 0 };
                 }
-            } else if !self.now.seen_needy && self.m.input[s as usize] == self.m.stamp {
-                self.save_input(s, j);
             }
             due += 1;
         }
         due
-    }
-
-    fn save_input(&mut self, s: u32, j: u32) {
-        if self.m.saved[s as usize] != self.m.stamp {
-            self.m.saved[s as usize] = self.m.stamp;
-            self.m.saver[s as usize] = j;
-            self.late.push(s);
-        }
     }
 
     /// Does a recomputation from `a` make its own instance of the storage?

@@ -2,6 +2,7 @@
 
 use remat_graphs::Node;
 
+use super::regions::Over;
 use super::{Context, Moment, Observer, Replay};
 
 impl<O: Observer> Replay<'_, '_, O> {
@@ -9,23 +10,20 @@ impl<O: Observer> Replay<'_, '_, O> {
         self.in_backward = true;
         let program = self.program;
         let graph = program.graph;
-        let mut orphans = program.orphans.len();
-        // Regions whose saved tensors no node needs let go when the backward pass has moved below them.
-        let unneeded = |r: &u32| self.plans[*r as usize].has_saves && self.plans[*r as usize].last_node.is_none();
-        let mut unneeded: Vec<u32> = (0..self.plans.len() as u32).filter(unneeded).collect();
-        unneeded.sort_by_key(|&r| self.regions.all[r as usize].start);
+        let mut orphans = program.orphans.iter().rev().peekable();
+        let passed = |r: u32| self.plans[r as usize].over.filter(|o| !o.is_done).map(|o| (o.node, r));
+        let mut passed: Vec<(u32, u32)> = (0..self.plans.len() as u32).filter_map(passed).collect();
+        passed.sort_unstable();
+        let mut passed = passed.into_iter().peekable();
         for (n, node) in graph.nodes().iter().enumerate() {
-            if let Some(of) = node.of {
-                while orphans > 0 && program.orphans[orphans - 1] > of {
-                    orphans -= 1;
-                    self.abandon(program.orphans[orphans]);
-                }
-                while unneeded.last().is_some_and(|&r| self.regions.all[r as usize].start > of) {
-                    unneeded.pop().into_iter().for_each(|r| self.finish(r));
-                }
-                if !node.needs.is_empty() {
-                    self.recompute_for(of);
-                }
+            while let Some(&(o, _)) = orphans.next_if(|o| o.1 as usize <= n) {
+                self.abandon(o);
+            }
+            while let Some((_, r)) = passed.next_if(|p| p.0 as usize <= n) {
+                self.finish(r);
+            }
+            if let Some(of) = node.of.filter(|_| !node.needs.is_empty()) {
+                self.recompute_for(self.s.region_of[of as usize]);
             }
             // A recomputed tensor is held by the formula alone, a saved one until its gradients are reduced.
             let in_region = node.of.is_some_and(|of| self.s.region_of[of as usize].is_some());
@@ -40,9 +38,8 @@ impl<O: Observer> Replay<'_, '_, O> {
             }
             self.kernels(node.release, node.end);
         }
-        while orphans > 0 {
-            orphans -= 1;
-            self.abandon(program.orphans[orphans]);
+        for &(o, _) in orphans {
+            self.abandon(o);
         }
         for r in 0..self.plans.len() as u32 {
             self.finish(r);
@@ -84,7 +81,7 @@ impl<O: Observer> Replay<'_, '_, O> {
         }
         let mut region = self.s.region_of[of as usize];
         while let Some(r) = region {
-            if self.plans[r as usize].last_node == Some(n) {
+            if self.plans[r as usize].over == Some(Over { node: n, is_done: true }) {
                 self.finish(r);
             }
             region = self.regions.all[r as usize].parent;
@@ -108,18 +105,14 @@ impl<O: Observer> Replay<'_, '_, O> {
         region.is_none_or(|r| self.plans[r as usize].is_recomputed)
     }
 
-    /// Recomputes the regions around an operator, outer before inner, where that has not been done yet.
-    pub(super) fn recompute_for(&mut self, of: u32) {
-        let Some(innermost) = self.s.region_of[of as usize] else { return };
-        for depth in 1..=self.regions.all[innermost as usize].depth {
-            let mut r = innermost;
-            while self.regions.all[r as usize].depth > depth {
-                r = self.regions.all[r as usize].parent.unwrap_or(r);
-            }
-            if !self.plans[r as usize].is_recomputed {
-                self.recompute(r);
-            }
+    /// Recomputes the region around an operator if that has not been done yet; first the one around it, if it must hand
+    /// over its inputs.
+    pub(super) fn recompute_for(&mut self, region: Option<u32>) {
+        let Some(r) = region.filter(|&r| !self.plans[r as usize].is_recomputed) else { return };
+        if self.plans[r as usize].takes_tensors {
+            self.recompute_for(self.regions.all[r as usize].parent);
         }
+        self.recompute(r);
     }
 
     pub(super) fn recompute(&mut self, r: u32) {

@@ -2,6 +2,7 @@
 
 use remat_graphs::{Graph, StorageKind};
 
+use super::super::program::is_getitem;
 use super::{Observer, Replay};
 
 /// What a region needs to know of itself.
@@ -15,14 +16,25 @@ pub(super) struct RegionPlan {
     /// tensor: the region holds it from the forward pass on, and its recomputation reads the originals.
     pub(super) tuple: Vec<u32>,
     pub(super) holds_tuple: bool,
+    /// Does a saved tensor refer to it?
     pub(super) has_saves: bool,
     pub(super) stop: Option<Stop>,
-    pub(super) last_node: Option<u32>,
+    /// When the last tensor saved in it is released: with it go its inputs and what it kept.
+    pub(super) over: Option<Over>,
     pub(super) is_recomputed: bool,
     pub(super) holds_inputs: bool,
     pub(super) holds_kept: bool,
-    /// Its last node is done, or the backward pass has moved below it.
+    /// The last tensor saved in it has been released.
     pub(super) is_over: bool,
+}
+
+/// A moment at which saved tensors are released, in order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Over {
+    /// Autograd node.
+    pub(super) node: u32,
+    /// When it is done, or when it starts: the backward pass has then moved below an operator without nodes.
+    pub(super) is_done: bool,
 }
 
 /// Where a recomputation stops: everything that is saved has been saved.
@@ -45,7 +57,9 @@ impl<O: Observer> Replay<'_, '_, O> {
             if is_getitem(&first.op) && region.depth > 1 {
                 plan.tuple = tuple_before(graph, region.start);
             }
-            plan.takes_tensors = first.kernels.is_empty() && !is_getitem(&first.op);
+            let handed = program.handed_to(region.start);
+            plan.takes_tensors = handed.is_some();
+            plan.inputs.extend(handed.filter(|&s| !program.is_cached_cast[s as usize]));
             for o in region.start..region.end {
                 let step = &program.operators[o as usize];
                 for kernel in &graph.operators()[o as usize].kernels {
@@ -62,8 +76,8 @@ impl<O: Observer> Replay<'_, '_, O> {
                         }
                     }
                 }
-                plan.has_saves |= step.last_save.is_some();
                 if let Some(kernels) = step.last_save.filter(|_| self.s.region_of[o as usize] == Some(i as u32)) {
+                    plan.has_saves = true;
                     plan.stop = plan.stop.max(Some(Stop { operator: o, kernels, at_inner: false }));
                 }
             }
@@ -78,16 +92,32 @@ impl<O: Observer> Replay<'_, '_, O> {
             }
         }
         for (n, node) in graph.nodes().iter().enumerate() {
-            let Some(of) = node.of.filter(|_| !node.needs.is_empty()) else { continue };
-            let mut region = self.s.region_of[of as usize];
-            while let Some(r) = region {
-                self.plans[r as usize].last_node = Some(n as u32);
-                region = self.regions.all[r as usize].parent;
+            if let Some(of) = node.of.filter(|_| !node.frees.is_empty()) {
+                self.holds_until(self.s.region_of[of as usize], Some(Over { node: n as u32, is_done: true }));
+            }
+        }
+        for &(o, node) in &program.orphans {
+            self.holds_until(self.s.region_of[o as usize], Some(Over { node, is_done: false }));
+        }
+        // What is handed to a nested region that saves something is saved in the region around it. Inner ones come last.
+        for i in (0..self.plans.len()).rev() {
+            let parent = self.regions.all[i].parent.filter(|_| self.plans[i].has_saves && self.plans[i].takes_tensors);
+            if let Some(parent) = parent {
+                self.plans[parent as usize].has_saves = true;
+                self.holds_until(Some(parent), self.plans[i].over);
             }
         }
     }
 
-    /// The last node of a region is done: its inputs and what it kept go.
+    /// A region holds what it holds at least until then.
+    fn holds_until(&mut self, region: Option<u32>, over: Option<Over>) {
+        if let Some(r) = region {
+            let plan = &mut self.plans[r as usize];
+            plan.over = plan.over.max(over);
+        }
+    }
+
+    /// The last tensor saved in a region has been released: its inputs and what it kept go.
     pub(super) fn finish(&mut self, r: u32) {
         self.plans[r as usize].is_over = true;
         self.finish_inputs(r);
@@ -164,10 +194,6 @@ impl<O: Observer> Replay<'_, '_, O> {
             }
         }
     }
-}
-
-fn is_getitem(op: &str) -> bool {
-    op.contains("getitem")
 }
 
 /// Storages of the tuple that the `getitem` operators around `start` take apart.
