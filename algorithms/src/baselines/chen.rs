@@ -28,9 +28,10 @@ pub const GRID: u64 = 32;
 /// Time O(n (log D + GRID)), memory O(n), for n layers of D bytes together.
 ///
 /// # Reference
-/// Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174, algorithm 3. Unlike
-/// there, the last region counts although no checkpoint ends it, and a region's peak does not count its own checkpoint
-/// again.
+/// Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174, algorithm 3; [`divide`] is
+/// also what the authors' planner does (github.com/dmlc/mxnet-memonger, `make_mirror_plan`), whose search starts at 0 as well
+/// and goes on to `sqrt(x y / 2)`. Unlike there, the last region counts although no checkpoint ends it, and a region's peak
+/// does not count its own checkpoint again.
 pub fn chen<'a>(layers: impl Into<Layers<'a>>) -> Result<ChainSolution, ChainError> {
     let layers = layers.into();
     let total = layers.check()?;

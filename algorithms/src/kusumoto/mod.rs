@@ -13,15 +13,19 @@
 //! memory  max over i of M(U_{i-1}) + 2 M(V_i) + M(δ⁺(L_i) \ L_i) + M(δ⁻(δ⁺(L_i)) \ L_i)
 //! ```
 //!
-//! with `δ⁺` and `δ⁻` the successors and predecessors. Within a memory budget the *time-centric* strategy has the least
+//! with `δ⁺` and `δ⁻` the successors and predecessors: the paper's equations (1) and (2), and term by term what the
+//! authors' program computes (github.com/pfnet-research/recompute, `mksch/DP.cpp`: `dt`, `dm`, `peak`; as there, a vertex in
+//! both of the last two sets counts twice). Within a memory budget the *time-centric* strategy has the least
 //! time, the *memory-centric* one the most: what runs again need not be kept, and liveness analysis then lowers the true
 //! peak below the model's.
 //!
 //! # The program
 //! As a vertex of `∂L' ∩ L` is in `∂L`, the step from `L` to `L'` adds `M(∂L' \ L)` to what is kept, whatever came before.
 //! So states are lower sets with labels (time, bytes kept); of two labels of a set one may dominate. The least budget
-//! needs no labels: `least(L) = min over L' of max(need(L, L'), M(∂L' \ L) + least(L'))`. The paper's table has one entry for
-//! every time instead of undominated labels; the optimum is the same. As in the paper there are two families of sets: all
+//! needs no labels: `least(L) = min over L' of max(need(L, L'), M(∂L' \ L) + least(L'))`. The paper's table (algorithm 1) has one
+//! entry for every time, and its memory-centric strategy the largest of them; undominated labels give the same optimum. The
+//! authors' program keeps labels that recompute less and keep less for both strategies, so its memory-centric one may
+//! recompute less than the paper's definition, which is followed here. As in the paper there are two families of sets: all
 //! lower sets where they are few ([`ALL_LIMIT`]), else the *pruned* family, the ancestors of each vertex, and `V`.
 //!
 //! # What of it PyTorch can run
