@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::active::{Active, ActiveStep, Test};
+use super::differences::Differences;
 use super::network::Network;
 
 /// One way to reach a state.
@@ -63,37 +64,54 @@ pub(super) struct Effort<'a> {
 }
 
 /// Searches all paths over the active steps. Time O(steps × labels per state), memory O(labels).
-pub(super) fn search(active: &Active, effort: &Effort<'_>) -> Found {
-    let n = active.first.len() - 1;
+pub(super) fn search(network: &Network, active: &Active, effort: &Effort<'_>) -> Found {
+    let n = network.len();
     let mut all: Vec<Label> = vec![Label { time: 0, held: 0, forward: 0, parent: 0, step: 0 }];
     let mut spans: Vec<(u32, u32)> = vec![(0, 0); n];
     spans[0] = (0, 1);
     let mut found = Found { path: None, is_complete: true, labels: 0, candidates: 0 };
     let mut candidates: Vec<Label> = Vec::new();
     let mut tests = Vec::new();
-    for v in 1..n {
-        candidates.clear();
-        active.tests(v, effort.below, &mut tests);
-        for step in active.steps_into(v) {
-            extend(active, v, step, &all, spans[step.from as usize], (effort.below, &tests), &mut candidates);
+    let mut kept: Vec<Vec<Label>> = Vec::new();
+    let mut merged = Vec::new();
+    let mut v = 1;
+    for states in network.cuts[1..].chunk_by(|a, b| a == b) {
+        let group = v..v + states.len();
+        kept.resize_with(kept.len().max(group.len()), Vec::new);
+        for v in group.clone() {
+            candidates.clear();
+            active.tests(v, effort.below, &mut tests);
+            for step in active.steps_into(v) {
+                extend(active, v, step, &all, spans[step.from as usize], (effort.below, &tests), &mut candidates);
+            }
+            found.candidates += candidates.len() as u64;
+            let kept = &mut kept[v - group.start];
+            kept.clear();
+            if active.forward.as_ref().is_some_and(|f| f.matters[v]) {
+                keep_undominated_in_both(&mut candidates, kept);
+            } else {
+                keep_undominated(&mut candidates, kept);
+            }
         }
-        found.candidates += candidates.len() as u64;
-        let from = all.len();
-        if active.forward.as_ref().is_some_and(|f| f.matters[v]) {
-            keep_undominated_in_both(&mut candidates, &mut all);
-        } else {
-            keep_undominated(&mut candidates, &mut all);
+        let kept = &mut kept[..group.len()];
+        if active.forward.as_ref().is_none_or(|f| !f.matters[group.clone()].contains(&true)) {
+            keep_undominated_by_others(&network.differences, group.start, kept, &mut merged);
         }
-        if all.len() - from > effort.width {
-            found.is_complete = false;
-            thin(active, v, &mut all, from, effort.width);
+        for (v, kept) in group.zip(kept) {
+            let from = all.len();
+            if kept.len() > effort.width {
+                found.is_complete = false;
+                thin(active, v, kept, effort.width);
+            }
+            all.append(kept);
+            spans[v] = (from as u32, all.len() as u32);
         }
-        spans[v] = (from as u32, all.len() as u32);
         if all.len() as u64 > effort.total || (effort.stop)() {
             found.is_complete = false;
             found.labels = all.len() as u64;
             return found;
         }
+        v += states.len();
     }
     found.labels = all.len() as u64;
     let last = spans[n - 1];
@@ -165,9 +183,36 @@ fn keep_undominated_in_both(candidates: &mut [Label], all: &mut Vec<Label>) {
     }
 }
 
+/// Drops labels that labels of other states of the same cut dominate: see [`Differences`].
+fn keep_undominated_by_others(
+    differences: &Differences,
+    first: usize,
+    kept: &mut [Vec<Label>],
+    merged: &mut Vec<(Label, u32)>,
+) {
+    if kept.iter().filter(|labels| !labels.is_empty()).count() < 2 || differences.beyond(first).is_none() {
+        return;
+    }
+    merged.clear();
+    for (state, labels) in kept.iter_mut().enumerate() {
+        merged.extend(labels.drain(..).map(|label| (label, state as u32)));
+    }
+    merged.sort_unstable_by_key(|(l, state)| (u128::from(l.time) << 64 | u128::from(l.held), *state));
+    // Per state, the least bytes with which a label of any state seen so far dominates.
+    let mut least = vec![u64::MAX; kept.len()];
+    for &(label, state) in &*merged {
+        if label.held < least[state as usize] {
+            kept[state as usize].push(label);
+            let beyond = differences.beyond(first + state as usize).unwrap_or_default();
+            for (least, more) in least.iter_mut().zip(beyond) {
+                *least = (*least).min(label.held + more);
+            }
+        }
+    }
+}
+
 /// Keeps the `width` labels that promise the least time, and the smallest, from which the end can always be reached.
-fn thin(active: &Active, v: usize, all: &mut Vec<Label>, from: usize, width: usize) {
-    let mut labels = all.split_off(from);
+fn thin(active: &Active, v: usize, labels: &mut Vec<Label>, width: usize) {
     let smallest = (0..labels.len()).min_by_key(|&i| (labels[i].held, labels[i].forward));
     let smallest = smallest.map(|i| labels.remove(i));
     let mut promise: Vec<(u64, usize)> =
@@ -175,8 +220,7 @@ fn thin(active: &Active, v: usize, all: &mut Vec<Label>, from: usize, width: usi
     promise.sort_unstable();
     promise.truncate(width.saturating_sub(1));
     promise.sort_unstable_by_key(|p| p.1);
-    all.extend(promise.into_iter().map(|(_, i)| labels[i]));
-    all.extend(smallest);
+    *labels = promise.into_iter().map(|(_, i)| labels[i]).chain(smallest).collect();
 }
 
 fn trace_back(all: &[Label], mut at: u32) -> Path {

@@ -48,11 +48,12 @@
 //! - **Least peak.** `w + need` is linear in `w`, so the least peak to go from a state is `w + rest(state)` with
 //!   `rest = min over steps of max(need, held + rest after)`: one pass backwards over the steps, no search.
 //! - **Least time within a budget.** Labels (time, `w`) along the network. Of two labels of a state the one that is no
-//!   worse in both dominates: every way to go on has the same needs, holds and times from both. A label is dropped if
-//!   `w + rest(state)` passes the budget (then, and only then, nothing leads to the end), or if its time plus a lower
-//!   bound of the time to go is no better than a plan already known. The bound relaxes the budget to what may be held
-//!   at the end, priced per byte (Lagrange); prices are found by bisection. Steps whose reduced cost is too high are
-//!   dropped before the search.
+//!   worse in both dominates: every way to go on has the same needs, holds and times from both. So does a
+//!   label of another state of the same cut that is no worse even after it has paid for what it lacks
+//!   (`differences`). A label is dropped if `w + rest(state)` passes the budget (then, and only then, nothing leads to
+//!   the end), or if its time plus a lower bound of the time to go is no better than a plan already known. The bound
+//!   relaxes the budget to what may be held at the end, priced per byte (Lagrange); prices are found by bisection.
+//!   Steps whose reduced cost is too high are dropped before the search.
 //! - **Dominated cuts.** Operators that do nothing (views) neither start nor end a region: moving the cut behind or
 //!   before them never costs anything.
 //! - **Two weights.** With cached casts the least peak to go is a pair of rests (`least.rs`), and labels carry `f` as
@@ -80,6 +81,7 @@ mod active;
 mod allowed;
 mod bound;
 mod deepen;
+mod differences;
 mod frontier;
 mod keep;
 mod labels;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::allowed::Allowed;
+use super::differences::Differences;
 use super::keep::Keep;
 use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
@@ -80,6 +81,8 @@ pub(super) struct Network {
     pub steps: Vec<Step>,
     /// One per step if there are cached casts, else empty.
     pub forward: Vec<Forward>,
+    /// What the states of a cut hold beyond others.
+    pub differences: Differences,
     /// The limit it was built for.
     pub limit: u64,
     /// Regions whose local peaks were computed.
@@ -173,6 +176,7 @@ struct Builder<'a, 'p, 'g> {
     first: Vec<u32>,
     steps: Vec<Step>,
     forward: Vec<Forward>,
+    differences: Differences,
 }
 
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
@@ -193,6 +197,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             first: vec![0],
             steps: Vec::new(),
             forward: Vec::new(),
+            differences: Differences::default(),
         };
         b.reach(0, vec![0; slots.words], (0, 0));
         b
@@ -219,7 +224,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     }
 
     fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
-        for id in std::mem::take(&mut self.pending[cut as usize]) {
+        let ids = std::mem::take(&mut self.pending[cut as usize]);
+        let mut masks = Vec::with_capacity(ids.len());
+        for id in ids {
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.plain(id, cut);
@@ -231,7 +238,10 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             self.first.push(self.steps.len() as u32);
             let key = (cut, std::mem::take(&mut self.masks[id as usize]));
             self.found.remove(&key);
+            masks.push(key.1);
         }
+        let graph = self.profile.program.graph;
+        self.differences.add(&masks, cut, self.slots, |s| graph.size(s));
     }
 
     /// Runs operator `j` plainly: it holds what it saves until its own nodes are done.
@@ -344,7 +354,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     fn finish(mut self, regions: u64) -> Network {
         // At most one state lies behind the loss: nothing crosses that cut.
-        for id in std::mem::take(&mut self.pending[self.profile.operators.len()]) {
+        let end = self.profile.operators.len() as u32;
+        for id in std::mem::take(&mut self.pending[end as usize]) {
+            self.differences.add(&self.masks[id as usize..=id as usize], end, self.slots, |_| 0);
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.first.push(self.steps.len() as u32);
@@ -360,6 +372,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             first: self.first,
             steps: self.steps,
             forward: self.forward,
+            differences: self.differences,
             limit: self.limit,
             regions,
         }

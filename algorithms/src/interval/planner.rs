@@ -284,7 +284,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         let stop = || options.time_limit.is_some_and(|limit| started.elapsed() > limit);
         let lower = active.time_to_go(0, 0);
         let quick = Effort { below: known, width: WIDTH, total: u64::MAX, stop: &|| false };
-        let first = labels::search(&active, &quick);
+        let first = labels::search(network, &active, &quick);
         let mut path = first.path;
         if path.is_none() && !first.is_complete {
             path = rest.path(network, limit).map(|steps| Path::new(network, steps)).filter(|p| p.time < known);
@@ -300,7 +300,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             }
             active.reduce(best);
             let total = options.max_labels.unwrap_or(MAX_LABELS);
-            let found = labels::search(&active, &Effort { below: best, width, total, stop: &stop });
+            let found = labels::search(network, &active, &Effort { below: best, width, total, stop: &stop });
             counted = (counted.0 + found.labels, counted.1 + found.candidates);
             is_proven = found.is_complete;
             path = found.path.or(path);

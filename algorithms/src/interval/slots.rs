@@ -74,6 +74,17 @@ impl Slots {
         &self.alive[k as usize * self.words..(k as usize + 1) * self.words]
     }
 
+    /// Sizes of the storages that cross cut `k`, by position in a mask.
+    pub(super) fn sizes(&self, k: u32, size: impl Fn(u32) -> u64) -> Vec<u64> {
+        let mut sizes = vec![0; self.words * 64];
+        for &s in self.crossing(k) {
+            if let Some(at) = self.slot[s as usize] {
+                sizes[at as usize] = size(s);
+            }
+        }
+        sizes
+    }
+
     /// Keeps only what still crosses cut `k`.
     pub(super) fn restrict(&self, mask: &mut [u64], k: u32) {
         for (m, alive) in mask.iter_mut().zip(self.alive_at(k)) {
