@@ -18,41 +18,66 @@ pub(super) fn least_peak(profile: &Profile<'_, '_>) -> u64 {
     least
 }
 
-/// No plan within `limit` takes fewer nanoseconds of recomputation.
+/// Nanoseconds of recomputation that no plan within a limit avoids.
 ///
-/// When the backward pass starts, what plain operators saved is alive. Each storage is counted for one of the operators
-/// that save it; operators are recomputed, whole or in part, in the order of time per byte until the rest fits. That
-/// regions hold their inputs and run other operators as well is left out. Time O(n log n) for n operators.
+/// When the backward pass starts, all that plain operators saved and all inputs of regions are alive. A storage that an
+/// operator with a hungry node saves is not among them only if one region holds its producer and all its savers. Then
+/// the region runs the producer again: all of it if a later operator saves, else up to what it saves last. So every
+/// storage is alive or made again, and what takes the least time per byte may go until the rest fits: a knapsack, relaxed
+/// to parts of storages.
+///
+/// Time O(n log n) and memory O(n) for n operators, and O(storages).
 pub(super) fn least_time(profile: &Profile<'_, '_>, keeps: &[Keep], limit: u64) -> u64 {
-    let graph = profile.program.graph;
-    let loss = graph.loss() as usize;
-    let mut is_counted = vec![false; graph.storages().len()];
-    let mut count = |o: usize| -> u64 {
-        let new = profile.operators[o].saves.iter().filter(|&&s| !std::mem::replace(&mut is_counted[s as usize], true));
-        new.map(|&s| graph.size(s)).sum()
-    };
+    let loss = profile.program.graph.loss() as usize;
+    let items: Vec<[Item; 2]> = items(profile, keeps);
     let first = profile.operators[loss].nodes.first().map_or(0, |n| n.formula);
-    let mut held = count(loss) + profile.root.max(first);
-    let mut choices: Vec<(u64, u64)> = Vec::new();
-    for o in (0..loss).filter(|&o| profile.operators[o].is_needy) {
-        let kept = keeps.iter().map(|k| k.saved[o].1).max().unwrap_or(0);
-        let bytes = count(o);
-        held += bytes;
-        choices.push((profile.operators[o].time_to_last_save.saturating_sub(kept), bytes));
-    }
-    choices.retain(|c| c.1 > 0);
-    choices.sort_unstable_by(|a, b| (u128::from(a.0) * u128::from(b.1)).cmp(&(u128::from(b.0) * u128::from(a.1))));
-    let mut excess = held.saturating_sub(limit);
+    let alive: u64 = profile.root.max(first) + items.as_flattened().iter().map(|item| item.bytes).sum::<u64>();
+    let mut items: Vec<Item> = items[..loss].as_flattened().iter().copied().filter(|item| item.bytes > 0).collect();
+    let dearer = |a: &Item, b: &Item| u128::from(a.time) * u128::from(b.bytes);
+    items.sort_unstable_by(|a, b| dearer(a, b).cmp(&dearer(b, a)));
+    let mut excess = alive.saturating_sub(limit);
     let mut time = 0;
-    for (ns, bytes) in choices {
-        if excess < bytes {
-            let part = (u128::from(ns) * u128::from(excess)).div_ceil(u128::from(bytes));
+    for item in items {
+        if excess <= item.bytes {
+            let part = (u128::from(item.time) * u128::from(excess)).div_ceil(u128::from(item.bytes));
             return time + part as u64;
         }
-        excess -= bytes;
-        time += ns;
+        excess -= item.bytes;
+        time += item.time;
     }
     time
+}
+
+/// Bytes that are not alive only if something takes this time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Item {
+    time: u64,
+    bytes: u64,
+}
+
+/// Per operator: what only it saves of what it makes, and what later operators save.
+fn items(profile: &Profile<'_, '_>, keeps: &[Keep]) -> Vec<[Item; 2]> {
+    let graph = profile.program.graph;
+    // Descending, so that the last saver counts.
+    let mut items = vec![[Item::default(); 2]; profile.operators.len()];
+    let mut is_counted = vec![false; graph.storages().len()];
+    for (saver, op) in profile.operators.iter().enumerate().rev().filter(|(_, op)| op.is_needy) {
+        for &s in &op.saves {
+            let is_held = !profile.program.is_cached_cast[s as usize] && !profile.always[s as usize];
+            let Some(made) = graph.producer(s).filter(|_| is_held) else { continue };
+            if !std::mem::replace(&mut is_counted[s as usize], true) {
+                items[made as usize][usize::from((made as usize) < saver)].bytes += graph.size(s);
+            }
+        }
+    }
+    for (o, [own, others]) in items.iter_mut().enumerate() {
+        let op = &profile.operators[o];
+        let kept = |k: fn(&(u64, u64)) -> u64| keeps.iter().map(|keep| k(&keep.saved[o])).max().unwrap_or(0);
+        let all = op.time.saturating_sub(kept(|k| k.0));
+        own.time = if own.bytes > 0 { op.time_to_last_save.saturating_sub(kept(|k| k.1)) } else { 0 };
+        others.time = all.saturating_sub(own.time);
+    }
+    items
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ use std::time::Instant;
 use crate::plan::{Segment, Status};
 
 use super::active::Active;
+use super::answer::{Known, answer};
 use super::least::Rest;
 use super::nested::Nested;
-use super::network::{Inside, Network};
-use super::planner::{Error, Options, Outcome, Planner, Prepared};
+use super::network::{Inside, Limits, Network, Source};
+use super::planner::{Error, Options, Outcome, Planner};
+use super::prepare::Prepared;
 
 /// Rounds of refinement: in each, regions may start and end close to where those of the best plan do.
 const ROUNDS: usize = 3;
@@ -33,7 +35,7 @@ impl Planner<'_, '_> {
             let nested = self.insides(limit, &best.segments, options);
             let least = self.prepare_with(limit, options, Some(&nested)).rest.least.min(limit);
             let prepared = self.prepare_with(least, options, Some(&nested));
-            let Some(answer) = Self::answer(&prepared, least, u64::MAX, options, started) else { break };
+            let Some(answer) = answer(&prepared, least, Known::NOTHING, options, started).answer else { break };
             let found = self.outcome(&prepared, Some(answer), options, None, started);
             if rank(&found) >= rank(&best) {
                 break;
@@ -102,7 +104,7 @@ impl Planner<'_, '_> {
             if prepared.rest.least > limit {
                 return None;
             }
-            let answer = Self::answer(&prepared, limit, known, options, started)?;
+            let answer = answer(&prepared, limit, Known { time: known, ..Known::NOTHING }, options, started).answer?;
             let found = self.outcome(&prepared, Some(answer), options, None, started);
             if found.peak <= budget {
                 return Some(found);
@@ -121,10 +123,9 @@ impl Planner<'_, '_> {
     /// The network in which regions need no more than no plan for their inside can avoid; `None` if it is too large, or
     /// the decomposition is not exact.
     fn relaxed(&self, limit: u64, options: &Options<'_>) -> Option<Prepared> {
-        let keeps = if options.selective { &self.keeps[..] } else { &[] };
-        let allowed = self.allowed(options);
-        let network = Network::build(&self.profile, &self.slots, allowed, keeps, Inside::Anything, limit)
-            .filter(|_| self.profile.is_exact)?;
+        let limits = Limits { peak: limit, worth: None };
+        let source = Source { inside: Inside::Anything, ..self.source(limits, options) };
+        let network = Network::build(&source).filter(|_| self.profile.is_exact)?;
         let rest = Rest::of(&network);
         Some(Prepared { network, rest, nested: None, is_complete: false })
     }

@@ -6,7 +6,9 @@ use rayon::prelude::*;
 
 use crate::plan::Status;
 
-use super::planner::{Error, Options, Outcome, Planner, Prepared};
+use super::answer::{Known, answer};
+use super::planner::{Error, Options, Outcome, Planner};
+use super::prepare::Prepared;
 
 /// Budgets that one thread answers in a row, and runs between two reports of progress.
 const RUN: usize = 12;
@@ -98,11 +100,12 @@ impl Planner<'_, '_> {
         let mut points: Vec<Outcome> = Vec::new();
         let mut price = None;
         for &limit in limits {
-            let known = points.last().map_or(u64::MAX, |p| p.time_ns);
-            if known == 0 {
+            let time = points.last().map_or(u64::MAX, |p| p.time_ns);
+            if time == 0 {
                 break;
             }
-            if let Some(answer) = Self::answer_near(prepared, limit, (known, price), options, started) {
+            let known = Known { time, price, ..Known::NOTHING };
+            if let Some(answer) = answer(prepared, limit, known, options, started).answer {
                 price = answer.price.or(price);
                 points.push(self.outcome(prepared, Some(answer), options, None, started));
             }
@@ -124,7 +127,7 @@ impl Planner<'_, '_> {
         let mut limit = plain;
         while limit >= least {
             progress(plain - limit, plain - least);
-            let Some(answer) = Self::answer(prepared, limit, u64::MAX, options, started) else { break };
+            let Some(answer) = answer(prepared, limit, Known::NOTHING, options, started).answer else { break };
             let outcome = self.outcome(prepared, Some(answer), options, None, started);
             // The peak of the passes; the optimizer's own step may be the larger one.
             let peak = self.pass_peak(&outcome).min(limit);

@@ -79,6 +79,7 @@
 
 mod active;
 mod allowed;
+mod answer;
 mod bound;
 mod deepen;
 mod differences;
@@ -86,9 +87,11 @@ mod frontier;
 mod keep;
 mod labels;
 mod least;
+mod long;
 mod nested;
 mod network;
 mod planner;
+mod prepare;
 mod profile;
 mod scan;
 mod slots;

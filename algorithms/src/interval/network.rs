@@ -11,13 +11,14 @@ use rustc_hash::FxHashMap;
 use super::allowed::Allowed;
 use super::differences::Differences;
 use super::keep::Keep;
+use super::long::Worth;
 use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
 use super::scan::{Bounds, Locals, Marks, scan};
 use super::slots::Slots;
 
 /// Most steps of a network; 32 bytes each.
-const MAX_STEPS: usize = 16_000_000;
+const MAX_STEPS: usize = 10_000_000;
 
 /// One way to continue from a state.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +69,29 @@ pub(super) enum Inside<'a> {
     Anything,
 }
 
+/// Plans of interest.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits<'a> {
+    /// Those with no larger peak.
+    pub peak: u64,
+    /// Of these, those with regions that are worth their time.
+    pub worth: Option<&'a Worth<'a>>,
+}
+
+/// What a network is built of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a, 'p, 'g> {
+    pub profile: &'a Profile<'p, 'g>,
+    pub slots: &'a Slots,
+    pub allowed: &'a Allowed,
+    /// Sets of kernels that regions may keep.
+    pub keeps: &'a [Keep],
+    pub inside: Inside<'a>,
+    pub limits: Limits<'a>,
+    /// Adds, at all cuts from this one on, the state that holds everything for nothing: see [`Network::free`].
+    pub free_from: Option<u32>,
+}
+
 /// All steps that can be part of a plan within the limit.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -83,6 +107,9 @@ pub(super) struct Network {
     pub forward: Vec<Forward>,
     /// What the states of a cut hold beyond others.
     pub differences: Differences,
+    /// Per cut, the state that holds all that crosses it for nothing, where one was asked for. From there nothing costs
+    /// more than from any other way to that cut.
+    pub free: Vec<Option<u32>>,
     /// The limit it was built for.
     pub limit: u64,
     /// Regions whose local peaks were computed.
@@ -90,26 +117,17 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Builds the network of all plans whose peak stays within `limit`; `None` if it has more than [`MAX_STEPS`] steps.
+    /// Builds the network of all plans within the limits; `None` if it has more than [`MAX_STEPS`] steps.
     /// Time and memory O(states × cuts).
-    pub(super) fn build(
-        profile: &Profile<'_, '_>,
-        slots: &Slots,
-        allowed: &Allowed,
-        keeps: &[Keep],
-        inside: Inside<'_>,
-        limit: u64,
-    ) -> Option<Self> {
-        let mut all = vec![(StepKind::Region, scan_all(profile, slots, allowed, None, inside, limit))];
-        for (i, keep) in keeps.iter().enumerate() {
-            all.push((
-                StepKind::Selective(i as u8),
-                scan_all(profile, slots, allowed, Some(keep), Inside::Flat, limit),
-            ));
+    pub(super) fn build(source: &Source<'_, '_, '_>) -> Option<Self> {
+        let flat = Source { inside: Inside::Flat, ..*source };
+        let mut all = vec![(StepKind::Region, scan_all(source, None))];
+        for (i, keep) in source.keeps.iter().enumerate() {
+            all.push((StepKind::Selective(i as u8), scan_all(&flat, Some(keep))));
         }
-        let most = if matches!(inside, Inside::Anything) { MAX_STEPS / 4 } else { MAX_STEPS };
-        let mut b = Builder::new(profile, slots, inside, limit);
-        for cut in 0..profile.operators.len() as u32 {
+        let most = if matches!(source.inside, Inside::Anything) { MAX_STEPS / 4 } else { MAX_STEPS };
+        let mut b = Builder::new(source);
+        for cut in 0..source.profile.operators.len() as u32 {
             b.states_at(cut, &all);
             if b.steps.len() > most {
                 return None;
@@ -128,30 +146,24 @@ impl Network {
     }
 }
 
-/// Local peaks of all allowed regions that can stay within the limit.
-pub(super) fn scan_all(
-    profile: &Profile<'_, '_>,
-    slots: &Slots,
-    allowed: &Allowed,
-    keep: Option<&Keep>,
-    inside: Inside<'_>,
-    limit: u64,
-) -> Vec<Locals> {
+/// Local peaks of all allowed regions that can stay within the limits.
+pub(super) fn scan_all(source: &Source<'_, '_, '_>, keep: Option<&Keep>) -> Vec<Locals> {
+    let Source { profile, slots, limits, .. } = source;
     let graph = profile.program.graph;
     (0..graph.loss())
         .into_par_iter()
         .map_init(Marks::default, |marks, a| {
-            let ends = &allowed.ends[a as usize];
+            let ends = &source.allowed.ends[a as usize];
             let crossing = slots.crossing(a).iter().map(|&s| graph.size(s)).sum();
             if ends.is_empty() {
                 Locals::default()
             } else {
-                let nested_until = match inside {
+                let nested_until = match source.inside {
                     Inside::Flat => 0,
                     Inside::Planned(plans) => plans.last_end(a),
                     Inside::Anything => u32::MAX,
                 };
-                scan(profile, a, &Bounds { ends, limit, nested_until, crossing, keep }, marks)
+                scan(profile, a, &Bounds { ends, limits, nested_until, crossing, keep }, marks)
             }
         })
         .collect()
@@ -162,6 +174,8 @@ struct Builder<'a, 'p, 'g> {
     slots: &'a Slots,
     inside: Inside<'a>,
     limit: u64,
+    free_from: Option<u32>,
+    free: Vec<Option<u32>>,
     /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
     pending: Vec<Vec<u32>>,
     found: FxHashMap<(u32, Vec<u64>), u32>,
@@ -180,13 +194,16 @@ struct Builder<'a, 'p, 'g> {
 }
 
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
-    fn new(profile: &'a Profile<'p, 'g>, slots: &'a Slots, inside: Inside<'a>, limit: u64) -> Self {
+    fn new(source: &Source<'a, 'p, 'g>) -> Self {
+        let slots = source.slots;
         let mut b = Self {
-            profile,
+            profile: source.profile,
             slots,
-            inside,
-            limit,
-            pending: vec![Vec::new(); profile.operators.len() + 1],
+            inside: source.inside,
+            limit: source.limits.peak,
+            free_from: source.free_from,
+            free: Vec::new(),
+            pending: vec![Vec::new(); source.profile.operators.len() + 1],
             found: FxHashMap::default(),
             masks: Vec::new(),
             least_held: Vec::new(),
@@ -224,6 +241,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     }
 
     fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
+        let is_free = self.free_from.is_some_and(|from| cut >= from);
+        let free = is_free.then(|| self.reach(cut, self.slots.alive_at(cut).to_vec(), (0, 0)));
+        self.free.push(free);
         let ids = std::mem::take(&mut self.pending[cut as usize]);
         let mut masks = Vec::with_capacity(ids.len());
         for id in ids {
@@ -366,6 +386,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         }
         let mut by_order: Vec<u32> = (0..self.order.len() as u32).collect();
         by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
+        let free = self.free.iter().map(|free| free.map(|id| self.order[id as usize])).collect();
         Network {
             cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
             end: self.profile.operators.len() as u32,
@@ -373,6 +394,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             steps: self.steps,
             forward: self.forward,
             differences: self.differences,
+            free,
             limit: self.limit,
             regions,
         }

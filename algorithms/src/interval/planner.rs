@@ -1,31 +1,20 @@
 //! The three questions, answered over one network.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cost::Costs;
 use crate::plan::{Regions, Segment, Stats, Status};
 use crate::predict::{Optimizer, Predictor, Scratch};
 
-use super::active::Active;
 use super::allowed::Allowed;
+use super::answer::{Answer, SHORT, Work};
 use super::bound;
 use super::keep::{self, Keep};
-use super::labels::{self, Effort, Path};
-use super::least::Rest;
-use super::nested::Nested;
-use super::network::{Inside, Network, StepKind};
+use super::labels::Path;
+use super::network::StepKind;
+use super::prepare::Prepared;
 use super::profile::Profile;
 use super::slots::Slots;
-
-/// Labels kept per state in the first, quick search.
-const WIDTH: usize = 4;
-
-/// Labels kept per state in the second search.
-const WIDE: usize = 48;
-
-/// Labels kept in all unless the caller says otherwise; 32 bytes each.
-const MAX_LABELS: u64 = 12_000_000;
 
 /// What a caller may ask for.
 #[derive(Debug, Clone, Default)]
@@ -85,29 +74,8 @@ pub struct Planner<'p, 'g> {
     pub(super) slots: Slots,
     pub(super) keeps: Vec<Keep>,
     every: Allowed,
-}
-
-/// A network built for a limit on the peak.
-pub(super) struct Prepared {
-    pub network: Network,
-    pub rest: Rest,
-    /// Plans for the insides of regions, if regions may nest.
-    pub nested: Option<Arc<Nested>>,
-    /// Does it hold every plan that was asked for?
-    pub is_complete: bool,
-}
-
-/// One answer of the search.
-pub(super) struct Answer {
-    /// Bound on the peak of the passes that was given.
-    pub limit: u64,
-    /// Price of a byte under which the bound was best.
-    pub price: Option<u64>,
-    pub path: Path,
-    pub is_proven: bool,
-    pub lower_bound: u64,
-    pub labels: u64,
-    pub candidates: u64,
+    /// Most operators of a region in the networks that come first.
+    pub(super) short: u32,
 }
 
 impl<'p, 'g> Planner<'p, 'g> {
@@ -116,7 +84,14 @@ impl<'p, 'g> Planner<'p, 'g> {
         let graph = predictor.graph();
         let profile = Profile::new(predictor.program(), costs);
         let slots = Slots::new(&profile);
-        Self { predictor, slots, profile, keeps: keep::levels(graph, costs), every: Allowed::operators(graph) }
+        Self {
+            predictor,
+            slots,
+            profile,
+            keeps: keep::levels(graph, costs),
+            every: Allowed::operators(graph),
+            short: SHORT,
+        }
     }
 
     /// The sets of kernel names that selective regions may keep.
@@ -137,14 +112,11 @@ impl<'p, 'g> Planner<'p, 'g> {
         }
         let started = Instant::now();
         // A plan that some simple rule finds bounds the peak and keeps the network small.
-        let mut limit = self.known_peak(options);
-        let mut prepared = self.prepare(limit, options);
-        let least = prepared.rest.least;
-        if least < limit {
-            limit = least;
-            prepared = self.prepare(limit, options);
-        }
-        let answer = Self::answer(&prepared, limit, u64::MAX, options, started);
+        let wide = self.prepare(self.known_peak(options), options);
+        let (least, is_complete) = (wide.rest.least, wide.is_complete);
+        drop(wide);
+        let (mut prepared, answer) = self.within(least, options, started);
+        prepared.is_complete &= is_complete;
         Ok(self.outcome(&prepared, answer, options, Some(least), started))
     }
 
@@ -160,11 +132,10 @@ impl<'p, 'g> Planner<'p, 'g> {
         }
         let started = Instant::now();
         let limit = self.limit(budget, options)?;
-        let prepared = self.prepare(limit, options);
-        if prepared.rest.least > limit {
+        let (prepared, answer) = self.within(limit, options, started);
+        if answer.is_none() {
             return Err(self.too_small(budget, options));
         }
-        let answer = Self::answer(&prepared, limit, u64::MAX, options, started);
         let outcome = self.outcome(&prepared, answer, options, None, started);
         if outcome.peak > budget {
             return Err(Error::BudgetTooSmall { budget, minimum: outcome.peak, is_proven: false });
@@ -204,6 +175,10 @@ impl<'p, 'g> Planner<'p, 'g> {
         options.allowed.unwrap_or(&self.every)
     }
 
+    pub(super) fn keeps(&self, options: &Options<'_>) -> &[Keep] {
+        if options.selective { &self.keeps } else { &[] }
+    }
+
     /// Peak of the step without checkpointing, forward and backward pass only.
     pub(super) fn plain_peak(&self) -> u64 {
         self.predictor.peaks(&Regions::default(), None, &mut Scratch::default()).peak
@@ -230,85 +205,6 @@ impl<'p, 'g> Planner<'p, 'g> {
             }
         }
         least
-    }
-
-    /// Builds the network; one that grows too large is built again with fewer candidate sets, in the end with short
-    /// regions only.
-    pub(super) fn prepare(&self, limit: u64, options: &Options<'_>) -> Prepared {
-        self.prepare_with(limit, options, None)
-    }
-
-    /// The same with plans for the insides of regions.
-    pub(super) fn prepare_with(&self, limit: u64, options: &Options<'_>, nested: Option<&Arc<Nested>>) -> Prepared {
-        let inside = nested.and_then(|n| n.alternatives()).map_or(Inside::Flat, Inside::Planned);
-        let mut keeps = if options.selective { &self.keeps[..] } else { &[] };
-        let mut allowed = std::borrow::Cow::Borrowed(self.allowed(options));
-        let mut longest = self.profile.operators.len() as u32;
-        let mut is_complete = true;
-        loop {
-            if let Some(network) = Network::build(&self.profile, &self.slots, &allowed, keeps, inside, limit) {
-                let rest = Rest::of(&network);
-                return Prepared { network, rest, nested: nested.cloned(), is_complete };
-            }
-            is_complete = false;
-            if keeps.is_empty() {
-                longest /= 2;
-                allowed.to_mut().retain(|a, b| b - a <= longest);
-            } else {
-                keeps = &keeps[..keeps.len() / 2];
-            }
-        }
-    }
-
-    /// Least time within `limit`, below `known` if a plan that takes `known` is known already.
-    pub(super) fn answer(
-        prepared: &Prepared,
-        limit: u64,
-        known: u64,
-        options: &Options<'_>,
-        started: Instant,
-    ) -> Option<Answer> {
-        Self::answer_near(prepared, limit, (known, None), options, started)
-    }
-
-    /// The same with the price of bytes that answered a similar question.
-    pub(super) fn answer_near(
-        prepared: &Prepared,
-        limit: u64,
-        (known, price): (u64, Option<u64>),
-        options: &Options<'_>,
-        started: Instant,
-    ) -> Option<Answer> {
-        let Prepared { network, rest, .. } = prepared;
-        let mut active = Active::new(network, rest, limit, known, price);
-        let stop = || options.time_limit.is_some_and(|limit| started.elapsed() > limit);
-        let lower = active.time_to_go(0, 0);
-        let quick = Effort { below: known, width: WIDTH, total: u64::MAX, stop: &|| false };
-        let first = labels::search(network, &active, &quick);
-        let mut path = first.path;
-        if path.is_none() && !first.is_complete {
-            path = rest.path(network, limit).map(|steps| Path::new(network, steps)).filter(|p| p.time < known);
-        }
-        let mut counted = (first.labels, first.candidates);
-        let mut is_proven = first.is_complete;
-        // The better the best plan so far, the fewer labels the full search has to keep.
-        for width in [WIDE, usize::MAX] {
-            let best = path.as_ref().map_or(known, |p| p.time);
-            is_proven |= best <= lower;
-            if is_proven {
-                break;
-            }
-            active.reduce(best);
-            let total = options.max_labels.unwrap_or(MAX_LABELS);
-            let found = labels::search(network, &active, &Effort { below: best, width, total, stop: &stop });
-            counted = (counted.0 + found.labels, counted.1 + found.candidates);
-            is_proven = found.is_complete;
-            path = found.path.or(path);
-        }
-        let path = path?;
-        let lower_bound = if is_proven { path.time } else { lower };
-        let price = active.best_price();
-        Some(Answer { limit, price, path, is_proven, lower_bound, labels: counted.0, candidates: counted.1 })
     }
 
     fn segments(&self, prepared: &Prepared, path: &Path) -> Vec<Segment> {
@@ -347,8 +243,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             path: Path { time: 0, steps: Vec::new() },
             is_proven: false,
             lower_bound: 0,
-            labels: 0,
-            candidates: 0,
+            work: Work::default(),
         };
         let answer = answer.unwrap_or(none);
         let segments = self.segments(prepared, &answer.path);
@@ -363,8 +258,8 @@ impl<'p, 'g> Planner<'p, 'g> {
             // Not all plans were looked at.
             Some(_) => Some(bound::least_peak(&self.profile) + self.optimizer(options).0),
             None => {
-                let keeps = if options.selective { &self.keeps[..] } else { &[] };
-                Some(bound::least_time(&self.profile, keeps, answer.limit))
+                let keeps = self.keeps(options);
+                Some(bound::least_time(&self.profile, keeps, answer.limit).min(answer.path.time))
             }
         };
         debug_assert!(
@@ -382,9 +277,9 @@ impl<'p, 'g> Planner<'p, 'g> {
             lower_bound: unproven.filter(|_| !is_optimal),
             stats: Stats {
                 states: prepared.network.len() as u64
-                    + answer.labels
+                    + answer.work.labels
                     + prepared.nested.as_ref().map_or(0, |nested| nested.labels),
-                evaluations: prepared.network.regions + prepared.network.steps.len() as u64 + answer.candidates,
+                evaluations: prepared.network.regions + prepared.network.steps.len() as u64 + answer.work.candidates,
                 seconds: started.elapsed().as_secs_f64(),
             },
         }

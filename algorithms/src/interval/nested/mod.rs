@@ -21,7 +21,7 @@ use rayon::prelude::*;
 use crate::plan::Segment;
 
 use super::allowed::Allowed;
-use super::network::{Inside, scan_all};
+use super::network::{Inside, Limits, scan_all};
 use super::profile::Profile;
 use super::scan::Locals;
 use super::slots::Slots;
@@ -130,7 +130,17 @@ impl Nested {
             let outer = Outer::choose(profile, slots, allowed, cuts, focus);
             let inside = Allowed { ends: outer.all_ends(allowed.ends.len()) };
             let deeper = self.lists.last().map_or(Inside::Flat, Inside::Planned);
-            let locals = scan_all(profile, slots, &inside, None, deeper, self.limit);
+            let limits = Limits { peak: self.limit, worth: None };
+            let regions = super::network::Source {
+                profile,
+                slots,
+                allowed: &inside,
+                keeps: &[],
+                inside: deeper,
+                limits,
+                free_from: None,
+            };
+            let locals = scan_all(&regions, None);
             let source = Source {
                 profile,
                 slots,

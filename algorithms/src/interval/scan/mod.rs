@@ -14,6 +14,7 @@ mod backward;
 mod recompute;
 
 use super::keep::Keep;
+use super::network::Limits;
 use super::profile::Profile;
 
 /// What a region `[a, b)` needs, apart from what earlier steps hold and from its inputs.
@@ -81,8 +82,8 @@ impl Marks {
 pub(super) struct Bounds<'a> {
     /// Allowed ends for this start, ascending.
     pub ends: &'a [u32],
-    /// No region whose peak is above this is of interest.
-    pub limit: u64,
+    /// No region is of interest that no plan within these limits has.
+    pub limits: &'a Limits<'a>,
     /// Up to this end a region may stay within the limit by regions of its own; its local peak is then no bound.
     pub nested_until: u32,
     /// Bytes that cross the start and that earlier steps may hold already.
@@ -106,8 +107,12 @@ pub(super) fn scan(profile: &Profile<'_, '_>, a: u32, bounds: &Bounds<'_>, marks
         s.recompute(j);
         s.backward(j);
         // Both grow with the end of the region, whatever earlier steps hold.
-        let is_too_large = s.now.interior > bounds.limit && j + 1 >= bounds.nested_until;
-        if is_too_large || s.now.forward.saturating_sub(bounds.crossing) > bounds.limit {
+        let limit = bounds.limits.peak;
+        let is_too_large = s.now.interior > limit && j + 1 >= bounds.nested_until;
+        if is_too_large || s.now.forward.saturating_sub(bounds.crossing) > limit {
+            break;
+        }
+        if bounds.limits.worth.is_some_and(|worth| !worth.any(a, j + 1)) {
             break;
         }
         if ends.next_if_eq(&(j + 1)).is_some() {

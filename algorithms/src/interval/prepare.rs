@@ -1,0 +1,73 @@
+//! The network of a question, as much of it as fits.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::least::Rest;
+use super::long::Worth;
+use super::nested::Nested;
+use super::network::{Inside, Limits, Network, Source};
+use super::planner::{Options, Planner};
+
+/// A network built for a limit on the peak.
+pub(super) struct Prepared {
+    pub network: Network,
+    pub rest: Rest,
+    /// Plans for the insides of regions, if regions may nest.
+    pub nested: Option<Arc<Nested>>,
+    /// Does it hold every plan that was asked for?
+    pub is_complete: bool,
+}
+
+impl<'p, 'g> Planner<'p, 'g> {
+    /// Builds the network of all plans within a limit; one that grows too large is built again with fewer candidate
+    /// sets, in the end with short regions only.
+    pub(super) fn prepare(&self, limit: u64, options: &Options<'_>) -> Prepared {
+        self.prepare_with(limit, options, None)
+    }
+
+    /// The same with plans for the insides of regions.
+    pub(super) fn prepare_with(&self, limit: u64, options: &Options<'_>, nested: Option<&Arc<Nested>>) -> Prepared {
+        let inside = nested.and_then(|n| n.alternatives()).map_or(Inside::Flat, Inside::Planned);
+        let source = Source { inside, ..self.source(Limits { peak: limit, worth: None }, options) };
+        Prepared { nested: nested.cloned(), ..fitting(source) }
+    }
+
+    /// The same of plans whose regions are worth their time.
+    pub(super) fn prepare_worthy(&self, limit: u64, worth: &Worth<'_>, options: &Options<'_>) -> Prepared {
+        fitting(self.source(Limits { peak: limit, worth: Some(worth) }, options))
+    }
+
+    /// All of a question; regions do not nest.
+    pub(super) fn source<'a>(&'a self, limits: Limits<'a>, options: &Options<'a>) -> Source<'a, 'p, 'g> {
+        Source {
+            profile: &self.profile,
+            slots: &self.slots,
+            allowed: self.allowed(options),
+            keeps: self.keeps(options),
+            inside: Inside::Flat,
+            limits,
+            free_from: None,
+        }
+    }
+}
+
+fn fitting(source: Source<'_, '_, '_>) -> Prepared {
+    let mut keeps = source.keeps;
+    let mut allowed = Cow::Borrowed(source.allowed);
+    let mut longest = source.profile.operators.len() as u32;
+    let mut is_complete = true;
+    loop {
+        if let Some(network) = Network::build(&Source { allowed: &allowed, keeps, ..source }) {
+            let rest = Rest::of(&network);
+            return Prepared { network, rest, nested: None, is_complete };
+        }
+        is_complete = false;
+        if keeps.is_empty() {
+            longest /= 2;
+            allowed.to_mut().retain(|a, b| b - a <= longest);
+        } else {
+            keeps = &keeps[..keeps.len() / 2];
+        }
+    }
+}
