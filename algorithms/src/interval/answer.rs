@@ -8,7 +8,7 @@ use super::least::Rest;
 use super::long::{self, Worth};
 use super::network::{Limits, Network, Source};
 use super::planner::{Options, Planner};
-use super::prepare::Prepared;
+use super::prepare::{Prepared, shorter};
 
 /// Labels kept per state in the first, quick search.
 const WIDTH: usize = 4;
@@ -84,20 +84,30 @@ impl Planner<'_, '_> {
 
     /// `None` if short regions are not enough.
     fn short_first(&self, limit: u64, options: &Options<'_>, started: Instant) -> Option<(Prepared, Answer)> {
-        let longest = self.short;
-        let mut allowed = self.allowed(options).clone();
-        allowed.retain(|a, b| b - a <= longest);
         let limits = Limits { peak: limit, worth: None };
-        let source = Source { allowed: &allowed, free_from: Some(longest + 1), ..self.source(limits, options) };
-        let network = Network::build(&Source { free_from: None, ..source })?;
-        let rest = Rest::of(&network);
-        let mut short = Prepared { network, rest, nested: None, is_complete: false };
+        let mut allowed = self.allowed(options).clone();
+        let mut longest = self.short;
+        let (mut short, relaxed) = loop {
+            allowed.retain(|a, b| b - a <= longest);
+            let source = Source { allowed: &allowed, ..self.source(limits, options) };
+            let found = Network::build(&source).and_then(|network| {
+                let rest = Rest::of(&network);
+                let is_enough = rest.least <= limit;
+                let relaxed = Source { free_from: Some(longest + 1), ..source };
+                let relaxed = is_enough.then(|| Network::build(&relaxed)).transpose()?;
+                Ok((Prepared { network, rest, nested: None, is_complete: false }, relaxed))
+            });
+            match found {
+                Ok((short, relaxed)) => break (short, relaxed?),
+                Err(_) if longest < 8 => return None,
+                Err(reached) => longest = shorter(longest, reached, &source),
+            }
+        };
         let beams = Known { only_beams: true, ..Known::NOTHING };
         let mut first = answer(&short, limit, beams, options, started).answer?;
         let price = first.price.filter(|_| !is_over(options, started));
-        let relaxed = Network::build(&source).zip(price);
-        let Some((relaxed, price)) = relaxed else { return Some((short, first)) };
-        let costs = long::Costs::of(&relaxed, &self.profile, source.keeps, longest, price);
+        let Some(price) = price else { return Some((short, first)) };
+        let costs = long::Costs::of(&relaxed, &self.profile, self.keeps(options), longest, price);
         drop(relaxed);
         let time = first.path.time;
         first.lower_bound = costs.least().min(time);
@@ -110,16 +120,15 @@ impl Planner<'_, '_> {
         let found = answer(&all, limit, Known { time, price: Some(price), only_beams: false }, options, started);
         if all.is_complete {
             first.lower_bound = found.lower_bound.max(first.lower_bound).min(time);
-            first.is_proven = found.is_proven;
+            first.is_proven = found.is_proven || first.lower_bound == time;
         }
         if let Some(mut better) = found.answer {
             better.work = better.work.and(first.work);
-            better.lower_bound = better.lower_bound.max(first.lower_bound).min(better.path.time);
-            // A bound covers what the network may lack.
-            return Some((
-                Prepared { is_complete: true, ..all },
-                Answer { is_proven: better.is_proven && all.is_complete, ..better },
-            ));
+            // What the network may lack is covered by the other bound.
+            let bound = if all.is_complete { better.lower_bound } else { 0 };
+            better.lower_bound = bound.max(first.lower_bound).min(better.path.time);
+            better.is_proven = better.is_proven && all.is_complete || better.lower_bound == better.path.time;
+            return Some((Prepared { is_complete: true, ..all }, better));
         }
         first.work = first.work.and(found.work);
         Some((short, first))
@@ -177,6 +186,7 @@ pub(super) fn answer(
         path = found.path.or(path);
     }
     let best = path.as_ref().map_or(below, |p| p.time);
+    is_proven |= best <= lower;
     let lower_bound = if is_proven { best } else { lower.min(best) };
     let price = active.best_price();
     let answer = path.map(|path| Answer { limit, price, path, is_proven, lower_bound, work });

@@ -125,7 +125,7 @@ impl Planner<'_, '_> {
     fn relaxed(&self, limit: u64, options: &Options<'_>) -> Option<Prepared> {
         let limits = Limits { peak: limit, worth: None };
         let source = Source { inside: Inside::Anything, ..self.source(limits, options) };
-        let network = Network::build(&source).filter(|_| self.profile.is_exact)?;
+        let network = Network::build(&source).ok().filter(|_| self.profile.is_exact)?;
         let rest = Rest::of(&network);
         Some(Prepared { network, rest, nested: None, is_complete: false })
     }

@@ -14,11 +14,15 @@ use super::keep::Keep;
 use super::long::Worth;
 use super::nested::{Alternatives, Variant};
 use super::profile::Profile;
-use super::scan::{Bounds, Locals, Marks, scan};
+use super::scan::{Bounds, Local, Locals, Marks, scan};
 use super::slots::Slots;
 
 /// Most steps of a network; 32 bytes each.
 const MAX_STEPS: usize = 10_000_000;
+
+/// Most states of a network: where there are more, their number doubles every few cuts.
+const MAX_STATES: usize = 30_000;
+const STATES_PER_CUT: usize = 100;
 
 /// One way to continue from a state.
 #[derive(Debug, Clone, Copy)]
@@ -117,24 +121,34 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Builds the network of all plans within the limits; `None` if it has more than [`MAX_STEPS`] steps.
+    /// Builds the network of all plans within the limits.
+    ///
+    /// # Errors
+    /// The cut that was reached when it had too many steps.
+    ///
     /// Time and memory O(states × cuts).
-    pub(super) fn build(source: &Source<'_, '_, '_>) -> Option<Self> {
+    pub(super) fn build(source: &Source<'_, '_, '_>) -> Result<Self, u32> {
         let flat = Source { inside: Inside::Flat, ..*source };
         let mut all = vec![(StepKind::Region, scan_all(source, None))];
         for (i, keep) in source.keeps.iter().enumerate() {
-            all.push((StepKind::Selective(i as u8), scan_all(&flat, Some(keep))));
+            let mut locals = scan_all(&flat, Some(keep));
+            for (_, less) in &all {
+                drop_dominated(&mut locals, less);
+            }
+            all.push((StepKind::Selective(i as u8), locals));
         }
-        let most = if matches!(source.inside, Inside::Anything) { MAX_STEPS / 4 } else { MAX_STEPS };
+        // What is only a help to something else may not take long.
+        let is_help = matches!(source.inside, Inside::Anything) || source.free_from.is_some();
+        let most = if is_help { MAX_STEPS / 2 } else { MAX_STEPS };
         let mut b = Builder::new(source);
         for cut in 0..source.profile.operators.len() as u32 {
             b.states_at(cut, &all);
-            if b.steps.len() > most {
-                return None;
+            if b.steps.len() > most || b.cuts.len() > MAX_STATES + STATES_PER_CUT * cut as usize {
+                return Err(cut);
             }
         }
         let regions = all.iter().flat_map(|(_, locals)| locals).map(|l| l.regions.len() as u64).sum();
-        Some(b.finish(regions))
+        Ok(b.finish(regions))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -167,6 +181,21 @@ pub(super) fn scan_all(source: &Source<'_, '_, '_>, keep: Option<&Keep>) -> Vec<
             }
         })
         .collect()
+}
+
+/// Drops the regions that keep more than the same regions of `less` do, and gain nothing.
+fn drop_dominated(locals: &mut [Locals], less: &[Locals]) {
+    locals.par_iter_mut().zip(less).for_each(|(locals, less)| {
+        let mut others = less.regions.iter().peekable();
+        locals.regions.retain(|region| {
+            while others.next_if(|other| other.end < region.end).is_some() {}
+            let is_no_worse = |l: &Local| {
+                let needs_no_more = l.backward <= region.backward && l.after_inputs <= region.after_inputs;
+                l.time <= region.time && l.kept <= region.kept && l.forward <= region.forward && needs_no_more
+            };
+            !others.peek().is_some_and(|other| other.end == region.end && is_no_worse(other))
+        });
+    });
 }
 
 struct Builder<'a, 'p, 'g> {

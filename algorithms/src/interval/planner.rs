@@ -112,7 +112,12 @@ impl<'p, 'g> Planner<'p, 'g> {
         }
         let started = Instant::now();
         // A plan that some simple rule finds bounds the peak and keeps the network small.
-        let wide = self.prepare(self.known_peak(options), options);
+        let mut limit = self.known_peak(options);
+        if options.selective {
+            let flat = Options { selective: false, ..options.clone() };
+            limit = limit.min(self.prepare(limit, &flat).rest.least);
+        }
+        let wide = self.prepare(limit, options);
         let (least, is_complete) = (wide.rest.least, wide.is_complete);
         drop(wide);
         let (mut prepared, answer) = self.within(least, options, started);

@@ -58,16 +58,25 @@ fn fitting(source: Source<'_, '_, '_>) -> Prepared {
     let mut longest = source.profile.operators.len() as u32;
     let mut is_complete = true;
     loop {
-        if let Some(network) = Network::build(&Source { allowed: &allowed, keeps, ..source }) {
-            let rest = Rest::of(&network);
-            return Prepared { network, rest, nested: None, is_complete };
-        }
+        let reached = match Network::build(&Source { allowed: &allowed, keeps, ..source }) {
+            Ok(network) => {
+                let rest = Rest::of(&network);
+                return Prepared { network, rest, nested: None, is_complete };
+            }
+            Err(reached) => reached,
+        };
         is_complete = false;
         if keeps.is_empty() {
-            longest /= 2;
+            longest = shorter(longest, reached, &source);
             allowed.to_mut().retain(|a, b| b - a <= longest);
         } else {
             keeps = &keeps[..keeps.len() / 2];
         }
     }
+}
+
+/// What to try instead of `length`, after a network grew too large at a cut: half of it, or the part that was reached.
+pub(super) fn shorter(length: u32, reached: u32, source: &Source<'_, '_, '_>) -> u32 {
+    let part = u64::from(length) * u64::from(reached) / source.profile.operators.len() as u64;
+    (part as u32).min(length / 2)
 }
