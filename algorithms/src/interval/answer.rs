@@ -72,10 +72,10 @@ impl Planner<'_, '_> {
     /// A large network is not built at once: a plan of short regions bounds the time, and with it the long regions that
     /// a better plan can have (`long`).
     pub(super) fn within(&self, limit: u64, options: &Options<'_>, started: Instant) -> (Prepared, Option<Answer>) {
-        if self.profile.is_exact && self.profile.operators.len() as u32 > 4 * self.short {
-            if let Some(found) = self.short_first(limit, options, started) {
-                return (found.0, Some(found.1));
-            }
+        let is_large = self.profile.is_exact && self.profile.operators.len() as u32 > 4 * self.short;
+        let found = is_large.then(|| self.short_first(limit, options, started)).flatten();
+        if let Some((prepared, answer)) = found {
+            return (prepared, Some(answer));
         }
         let prepared = self.prepare(limit, options);
         let answer = answer(&prepared, limit, Known::NOTHING, options, started).answer;
