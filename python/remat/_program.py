@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from operator import getitem
 from typing import Any, Callable, Iterable, Sequence
 from unittest import mock
 
@@ -37,6 +38,11 @@ class Segment:
         return Segment(value["start"], value["end"], inner, list(value.get("keep") or []), list(value.get("save") or []))
 
 
+def takes_one(node: fx.Node) -> bool:
+    """Does this node take one out of several results?"""
+    return node.target is getitem and isinstance(node.args[0], fx.Node)
+
+
 class Program:
     """The operators of an exported graph module, with what each one reads and when a value is last needed."""
 
@@ -65,9 +71,15 @@ class Program:
             elif node.op == "output":
                 self.output = node.args[0]
         self.out_spec = module.graph._codegen.pytree_info.out_spec
-        self.position = {node.name: i for i, node in enumerate(self.operators)}
+        self.made: dict[str, int] = {}
+        """The operator that makes a value. One out of several results is made with them: whoever needs it holds none of the others."""
+        self.makes: list[list[str]] = [[] for _ in self.operators]
         self.last: dict[str, int] = {}
         for i, node in enumerate(self.operators):
+            self.made[node.name] = self.made[node.args[0].name] if takes_one(node) else i
+            self.makes[self.made[node.name]].append(node.name)
+            if takes_one(node):
+                continue
             for used in node.all_input_nodes:
                 self.last[used.name] = i
         for value in tree_leaves(self.output):
@@ -99,11 +111,11 @@ class Program:
         """The values that a range takes from before it, and those that it leaves behind."""
         ins: dict[str, None] = {}
         for node in self.operators[start:end]:
-            for used in node.all_input_nodes:
+            for used in () if takes_one(node) else node.all_input_nodes:
                 name = used.name
-                if name not in self.attributes and name not in self.submodules and self.position.get(name, -1) < start:
+                if name not in self.attributes and name not in self.submodules and self.made.get(name, -1) < start:
                     ins[name] = None
-        outs = [n.name for n in self.operators[start:end] if self.last.get(n.name, -1) >= end]
+        outs = [name for made in self.makes[start:end] for name in made if self.last.get(name, -1) >= end]
         return list(ins), outs
 
 
@@ -144,21 +156,29 @@ class Run:
             self.current = i
             if self.on_operator is not None:
                 self.on_operator(i)
+            if takes_one(node):
+                continue
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._value(values, n))
             if node.target is ASSERT and torch.is_autocast_enabled(args[0].device.type):
                 kwargs = {**kwargs, "dtype": None}  # exported without autocast: types may differ now
             if not self.again or i not in self.program.updates:
-                values[node.name] = node.target(*args, **kwargs)
+                self._store(values, node, node.target(*args, **kwargs))
             elif self.program.updates[i] == "norm":  # statistics have seen this batch already
-                values[node.name] = node.target(*args[:MOMENTUM], 0.0, *args[MOMENTUM + 1:], **kwargs)
+                self._store(values, node, node.target(*args[:MOMENTUM], 0.0, *args[MOMENTUM + 1:], **kwargs))
             else:
                 values[node.name] = None
             del args, kwargs
             for used in node.all_input_nodes:
                 if last.get(used.name) == i:
                     values.pop(used.name, None)
-            if node.name not in last:
-                del values[node.name]
+
+    def _store(self, values: Values, node: fx.Node, result: Any) -> None:
+        """Keep what is needed of a result."""
+        if node.name in self.program.last:
+            values[node.name] = result
+        for user in node.users:
+            if takes_one(user):
+                self._store(values, user, result[user.args[1]])  # type: ignore[index]
 
     def _region(self, values: Values, segment: Segment) -> None:
         ins, outs = self.program.interface(segment.start, segment.end)

@@ -158,6 +158,19 @@ class Watcher(TorchDispatchMode):
         """The tensors that take memory of the step's device."""
         return [t for t in tensors_of(tree) if _device(t) == self.device.type]
 
+    def execute(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run a kernel. What fake tensors remember of kernels that ran before forgets that two results may be one tensor."""
+        fake = None
+        if len(func._schema.returns) > 1:
+            fake = next((t.fake_mode for t in tensors_of((args, kwargs)) if isinstance(t, FakeTensor)), None)
+        if fake is None or not fake.cache_enabled:
+            return func(*args, **kwargs)
+        fake.cache_enabled = False
+        try:
+            return func(*args, **kwargs)
+        finally:
+            fake.cache_enabled = True
+
     def reserve(self, func: Any, args: Any) -> Any:
         """A reserve buffer that a backward formula copies only because no engine tells it that the graph is not kept."""
         if func is torch.ops.aten._cudnn_rnn.default:
@@ -287,7 +300,11 @@ class Recorder(Watcher):
             self.released[number] = self.place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        # Modes for torch functions watch the model's code, not what is done here to write it down.
+        with torch._C.DisableTorchFunction():
+            return self._run(func, args, kwargs or {})
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func.namespace == "prim" or self._kernels is None:
             return func(*args, **kwargs)
         kept = self.reserve(func, args)
@@ -296,7 +313,7 @@ class Recorder(Watcher):
         ins = self.here((args, kwargs))
         reads = {self.ledger.add(t, self._seen(t))[0] for t in ins}
         mutates = sorted({self.ledger.add(t, self.kind)[0] for t in self.here(mutated(func, args, kwargs))})
-        out = func(*args, **kwargs)
+        out = self.execute(func, args, kwargs)
         outs = self.here(out)
         writes = []
         # The kernel takes its place before its results are numbered: what dies from here on died after it.

@@ -70,13 +70,16 @@ class Meter(Watcher):
         self.peaks[phase] = max(self.peaks.get(phase, 0), self.ledger.live)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():
+            return self._run(func, args, kwargs or {})
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func.namespace == "prim":
             return func(*args, **kwargs)
         kept = self.reserve(func, args)
         if kept is not None:
             return kept
-        out = func(*args, **kwargs)
+        out = self.execute(func, args, kwargs)
         for tensor in self.here(out):
             self.ledger.add(tensor, self.phase)
         self.flops[self.phase] = self.flops.get(self.phase, 0) + flops_of(func, args, kwargs, out)
