@@ -106,6 +106,8 @@ class EagerRecorder(Recorder):
         self.path.append(path)
         self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None],
                              "args": self._activations(given)})
+        if not torch.is_grad_enabled():  # nothing is saved in it, and a plan lets it run as it is
+            self.modules[-1]["stateful"] = True
 
     def _activations(self, values: Any) -> list[int]:
         found = {self.ledger.find(t) for t in tensors_of(values)}
@@ -159,8 +161,7 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
     rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
     _step.track_model(recorder, model)
     _step.track_static(recorder, (args, kwargs, rules.adopt(loss)))
-    keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(
-        recorder.note, lambda nothing: None)
+    keep = _step.hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(recorder.note, _step.nothing_kept)
     with ExitStack() as stack:
         calls = Calls(recorder)
         for mode in (rules, calls, recorder, calls.custom()):
@@ -185,14 +186,14 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
 def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
                  autocast: torch.dtype | None, twins: Twins) -> EagerRecorder:
     """Record a step of the model's own code. ``make`` gives a fresh fake copy of the model."""
-    with fake, _pretend.pretend(device):
+    with fake, _pretend.pretend(device), _pretend.explained(), _pretend.no_checkpoints():
         lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
         step = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=True)
-    hold(step, lives.released | step.forget_dead_branches())
+    hold(step, lives.released, step.forget_dead_branches())
     return step
 
 
-def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
+def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]], dead: dict[int, tuple[int, ...]]) -> None:
     """Add a reader where the code lets go of a storage later than its last one."""
     operators = recorder.operators
     last: dict[int, tuple[int, int]] = {}
@@ -203,11 +204,12 @@ def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]]) -> None:
             made.update(dict.fromkeys(kernel["writes"], i))
     within: dict[tuple[int, int], list[int]] = {}
     after: dict[tuple[int, int], list[int]] = {}
-    for number, (i, k, clock) in released.items():
+    for number, (i, k, clock) in (released | dead).items():
         # What the loss is given goes with it, as what any operator is given goes when that returns.
-        if number not in last or (i, k) <= last[number] or i == len(operators) - 1 != made[number]:
+        of_loss = i == len(operators) - 1 != made.get(number) and number not in dead
+        if number not in last or (i, k) <= last[number] or of_loss:
             continue
-        if i != last[number][0] and k == len(operators[i].kernels):
+        if i != last[number][0] and k == len(operators[i].kernels) and i < len(operators) - 1:
             after.setdefault((i, clock), []).append(number)
         elif i != last[number][0] or made[number] == i:
             within.setdefault((i, k), []).append(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import random
 from typing import Any, Iterator
 
@@ -26,6 +27,15 @@ def bare(model: nn.Module) -> nn.Module:
             return model
 
 
+def given(model: Any, args: Any, kwargs: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """The module inside, and what it is called with."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    if not isinstance(args, (tuple, list)):
+        raise TypeError(f"args must be a tuple of the model's arguments, not {type(args).__name__}: args=(x,) for one")
+    return bare(model), tuple(args), dict(kwargs or {})
+
+
 def device_of(model: nn.Module, device: torch.device | str | None) -> torch.device:
     """The device that the step runs on: the one asked for, else the parameters' own."""
     if device is None:
@@ -33,10 +43,10 @@ def device_of(model: nn.Module, device: torch.device | str | None) -> torch.devi
         if len({d.type for d in found}) > 1 or len(found) > 1:
             raise CaptureError(f"the model lies on several devices ({', '.join(sorted(map(str, found)))}): remat plans one device")
         device = next(iter(found), torch.device("cpu"))
-    device = torch.device(device)
-    if device.type not in ("cpu", "cuda"):
-        raise CaptureError(f"device {device} is not supported: \"cpu\" or \"cuda\"")
-    return device
+    place = torch.device(device)
+    if place.type not in ("cpu", "cuda"):
+        raise CaptureError(f"device {place} is not supported: \"cpu\" or \"cuda\"")
+    return place
 
 
 def fake_mode() -> FakeTensorMode:
@@ -83,15 +93,29 @@ def fake_inputs(tree: Any, fake: FakeTensorMode, device: torch.device, twins: Tw
     return tree_map_only(torch.Tensor, twin, tree)
 
 
+def real_inputs(tree: Any, device: torch.device) -> Any:
+    """Copies of a step's inputs on its device: the model may change them, and they get gradients."""
+    copies: dict[int, torch.Tensor] = {}
+
+    def copied(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in copies:
+            out = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+            once = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())
+            out[once].copy_(tensor.detach()[once])
+            copies[id(tensor)] = out.requires_grad_(tensor.requires_grad)
+        return copies[id(tensor)]
+
+    return tree_map_only(torch.Tensor, copied, tree)
+
+
 @contextlib.contextmanager
 def untouched_randomness(device: torch.device | None = None) -> Iterator[None]:
     """Leave every random state as it was; that of a CUDA device only if a real step runs on it."""
     cuda = torch.cuda.get_rng_state(device) if device is not None and device.type == "cuda" else None
     python, torch_state = random.getstate(), torch.random.get_rng_state()
-    numpy = None
+    numpy: Any = None
     with contextlib.suppress(ImportError):
-        import numpy
-
+        numpy = importlib.import_module("numpy")
         numpy_state = numpy.random.get_state()
     try:
         yield

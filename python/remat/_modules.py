@@ -137,7 +137,7 @@ class Region:
         return results[-1]
 
 
-class _Once(list):
+class _Once(list[Any]):
     """A list that is emptied as it is handed over."""
 
     def take(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Callable, ContextManager, Iterator
 from unittest import mock
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
@@ -92,6 +92,35 @@ def pretend(device: torch.device) -> Iterator[None]:
             stack.enter_context(mock.patch("torch.cuda.is_bf16_supported", lambda *a, **k: True))
             stack.enter_context(mock.patch("torch.cuda.get_device_capability", lambda *a, **k: (9, 0)))
             stack.enter_context(_attention.fused())
+        yield
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say what it means if a step asks for the values of its tensors: fake ones have none."""
+    try:
+        yield
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise CaptureError(
+            f"the step's shapes or its control flow depend on the values of tensors ({error.func}), which a fake step does not know: "
+            "give a `loss` of your own if the model's loss is what asks for them; remat.measure(..., fake=False) runs the real step"
+        ) from error
+    except RuntimeError as error:
+        if "numpy() is not supported" not in str(error):
+            raise
+        raise CaptureError("the model hands tensors to NumPy, and a fake step has none to give: remat.measure(..., fake=False) "
+                           "runs the real step") from error
+
+
+def _refuse_checkpoint(*_: Any, **__: Any) -> Any:
+    raise CaptureError("the model recomputes parts of itself by torch.utils.checkpoint: switch that off, remat plans what to recompute")
+
+
+@contextmanager
+def no_checkpoints() -> Iterator[None]:
+    """A step that recomputes already cannot be recorded as a plain one."""
+    with mock.patch("torch.utils.checkpoint._CheckpointFrame", _refuse_checkpoint), \
+            mock.patch("torch.utils.checkpoint.CheckpointFunction.apply", _refuse_checkpoint):
         yield
 
 

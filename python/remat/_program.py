@@ -105,7 +105,8 @@ class Program:
         node = self.operators[i]
         stack = node.meta.get("nn_module_stack") or {}
         path = next(reversed(stack.values()))[0] if stack else ""
-        return node.name, str(node.target).removeprefix("aten."), path.removeprefix("L['self']").lstrip(".")
+        name = "result" if takes_one(node) else str(node.target).removeprefix("aten.")
+        return node.name, name, path.removeprefix("L['self']").lstrip(".")
 
     def interface(self, start: int, end: int) -> tuple[list[str], list[str]]:
         """The values that a range takes from before it, and those that it leaves behind."""
@@ -122,7 +123,7 @@ class Program:
 class Run:
     """One forward pass of a program."""
 
-    def __init__(self, program: Program, tensors: Values, on_operator: Callable[[int], None] | None = None,
+    def __init__(self, program: Program, tensors: Values, on_operator: Callable[[int], object] | None = None,
                  preserve_rng: bool = False) -> None:
         self.program = program
         self.fixed: Values = {**program.submodules, **tensors}
@@ -239,10 +240,15 @@ def _refuse_custom(cls: type, *_: Any) -> Any:
                        "use granularity=\"module\"")
 
 
+def _refuse_backward(*_: Any, **__: Any) -> Any:
+    raise CaptureError("the model runs a backward pass of its own, which an exported graph would lose")
+
+
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
     """Export a (fake) module in training mode."""
     def attempt() -> Program:
-        with custom_functions(_refuse_custom):
+        with custom_functions(_refuse_custom), mock.patch("torch.autograd.backward", _refuse_backward), \
+                mock.patch("torch.autograd.grad", _refuse_backward):
             return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
 
     try:

@@ -112,7 +112,7 @@ def tensors_of(tree: Any) -> list[torch.Tensor]:
 
 
 def _device(tensor: torch.Tensor) -> str:
-    return (tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device).type
+    return str((tensor.fake_device if isinstance(tensor, FakeTensor) else tensor.device).type)
 
 
 def tensor_bytes(tensors: list[torch.Tensor]) -> int:
@@ -284,6 +284,16 @@ class Recorder(Watcher):
         kept = {pair[0] for operator in self.operators for pair in operator.saves}
         return {s: self.released[s] for _, s, _ in dead if s in self.released and s not in kept}
 
+    def add_unseen_saves(self) -> None:
+        """A custom function may keep tensors on its context, past autograd: they are saved by it all the same."""
+        saved = [{number for number, _ in operator.saves} for operator in self.operators]
+        for kernel in self.backward:
+            of = kernel["of"]
+            for number in kernel["reads"] if of is not None else ():
+                if self.ledger.storages[number].kind == "activation" and number not in saved[of]:
+                    saved[of].add(number)
+                    self.operators[of].saves.append([number, len(self.operators[of].kernels)])
+
     # ---- what runs
 
     def note(self, tensor: torch.Tensor) -> None:
@@ -315,7 +325,7 @@ class Recorder(Watcher):
         mutates = sorted({self.ledger.add(t, self.kind)[0] for t in self.here(mutated(func, args, kwargs))})
         out = self.execute(func, args, kwargs)
         outs = self.here(out)
-        writes = []
+        writes: list[int] = []
         # The kernel takes its place before its results are numbered: what dies from here on died after it.
         kernel: dict[str, Any] = {"op": str(func).removeprefix("aten."), "reads": sorted(reads), "writes": writes}
         if self._kernels is self.backward:
@@ -356,8 +366,8 @@ def hold_inside(operators: list[Operator], holds: dict[tuple[int, int], list[int
             pair[1] += pair[1] > k
 
 
-def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]], casts: bool) -> None:
-    """Add readers where an operator keeps what it made for itself beyond its last reading kernel.
+def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]], dead: dict[int, tuple[int, ...]], casts: bool) -> None:
+    """Add readers where an operator keeps what it made for itself beyond its last reading kernel, and where a dead branch ends.
 
     Under autocast (``casts``) every operator keeps the casts of its inputs, which needs no saying.
     """
@@ -369,7 +379,9 @@ def hold_temporaries(recorder: Recorder, released: dict[int, tuple[int, ...]], c
             if not (casts and kernel["op"].startswith("_to_copy") and all(made.get(s) != i for s in kernel["reads"])):
                 made.update(dict.fromkeys(kernel["writes"], i))
     holds: dict[tuple[int, int], list[int]] = {}
-    for number, place in released.items():
-        if number in last and place[0] == made.get(number) == last[number][0] and place[:2] > last[number]:
+    for number, place in (released | dead).items():
+        if number not in last or place[:2] <= last[number]:
+            continue
+        if number in dead or place[0] == made.get(number) == last[number][0]:
             holds.setdefault((place[0], place[1]), []).append(number)
     hold_inside(recorder.operators, holds)

@@ -77,6 +77,7 @@ def record_backward(recorder: Recorder, walk: Walk, loss: list[torch.Tensor]) ->
     recorder.begin_backward()
     walk.run(loss)
     recorder.end()
+    recorder.add_unseen_saves()
 
 
 def mark_parameter_gradients(recorder: Recorder, model: nn.Module) -> None:
@@ -86,6 +87,20 @@ def mark_parameter_gradients(recorder: Recorder, model: nn.Module) -> None:
             assert number is not None
             storage = recorder.ledger.storages[number]
             storage.kind, storage.of, storage.dies = "param_grad", recorder.ledger.find(parameter), None
+
+
+def nothing_kept(_: None) -> torch.Tensor:
+    """Where saved tensors are thrown away, who asks for one back runs a backward pass within the forward pass."""
+    raise CaptureError("the model runs a backward pass of its own (torch.autograd.grad or backward() in its forward): "
+                       "a step with more than one backward pass cannot be recorded")
+
+
+def mark_inner_casts(recorder: Recorder, program: Program) -> None:
+    """An operator that stands for a part of the model (run without gradients, say) lets go of casts as the calls in it return."""
+    for operator, node in zip(recorder.operators, program.operators):
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            for kernel in operator.kernels:
+                kernel["op"] = kernel["op"].replace("_to_copy", "inner._to_copy")
 
 
 def hooks(recorder: Recorder, walk: Walk) -> torch.autograd.graph.saved_tensors_hooks:
@@ -103,7 +118,7 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
         rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
         track_model(recorder, model)
         track_static(recorder, (args, kwargs, rules.adopt(loss)))
-        keep = hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(recorder.note, lambda nothing: None)
+        keep = hooks(recorder, walk) if complete else torch.autograd.graph.saved_tensors_hooks(recorder.note, nothing_kept)
         with rules, recorder:
             recorder.kind = "activation"
             with keep, _pretend.autocast(device, autocast):
@@ -119,11 +134,12 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
             mark_parameter_gradients(recorder, model)
         return recorder
 
-    with fake, _pretend.pretend(device):
+    with fake, _pretend.pretend(device), _pretend.explained(), _pretend.no_checkpoints():
         model = make()
         program = export(model, args, kwargs)
         recorder = run(model, program, complete=True)
+        mark_inner_casts(recorder, program)
         # What an operator made for itself it may keep beyond its last reader: attention out of plain kernels does.
-        released = run(make(), program, complete=False).released | recorder.forget_dead_branches()
-        hold_temporaries(recorder, released, casts=autocast is not None)
+        released = run(make(), program, complete=False).released
+        hold_temporaries(recorder, released, recorder.forget_dead_branches(), casts=autocast is not None)
     return recorder, program

@@ -25,8 +25,10 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     is where the step would run (default: where the model is); ``"cuda"`` works without a GPU and follows the choices of a
     CUDA device. ``autocast`` is the type to run it under. Both granularities are recorded unless one is asked for.
     """
-    args, kwargs, loss = tuple(args), dict(kwargs or {}), loss or _step.default_loss
-    model = _fake.bare(model)
+    model, args, kwargs = _fake.given(model, args, kwargs)
+    loss = loss or _step.default_loss
+    if granularity not in (None, "module", "operator"):
+        raise ValueError(f"granularity must be \"module\", \"operator\" or None for both, not {granularity!r}")
     refuse(model)
     where, dtype = _fake.device_of(model, device), as_dtype(autocast)
     traces: dict[str, dict[str, Any]] = {}
@@ -45,13 +47,13 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     with _fake.untouched_randomness():
         if granularity != "operator":
             fake, given, twins = fakes()
-            eager = record_eager(lambda: _fake.fake_model(model, fake, where), *given, loss, fake, where, dtype, twins)
+            eager = record_eager(lambda: _fake.fake_model(model, fake, where), given[0], given[1], loss, fake, where, dtype, twins)
             traces["module"] = document(eager)
         if granularity != "module":
             fake, given, twins = fakes()
             try:
-                recorder, program = _step.record_program(lambda: _fake.fake_model(model, fake, where), *given, loss, fake, where, dtype,
-                                                         twins)
+                recorder, program = _step.record_program(lambda: _fake.fake_model(model, fake, where), given[0], given[1], loss, fake, where,
+                                                         dtype, twins)
                 traces["operator"], example = document(recorder), given
             except CaptureError as error:
                 if granularity == "operator":

@@ -99,14 +99,14 @@ def measure(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     With an ``optimizer`` (a name out of ``sgd``, ``sgd-momentum``, ``adam``, ``adamw``, the last two with ``-foreach``; or a
     function from parameters to an optimizer) the second step is measured: its states exist, gradients were None before it.
     """
-    model = _fake.bare(model)
+    model, args, kwargs = _fake.given(model, args, kwargs)
     where = _fake.device_of(model, device)
     dtype = as_dtype(autocast)
     refuse_hooks(model)
     make = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else optimizer
     if isinstance(optimizer, str) and make is None:
         raise ValueError(f"unknown optimizer {optimizer!r}: one of {', '.join(OPTIMIZERS)}, or a function from parameters")
-    call = _Step(args, kwargs or {}, loss or _step.default_loss, where, dtype, make)
+    call = _Step(args, kwargs, loss or _step.default_loss, where, dtype, make)
     with _fake.untouched_randomness(where if not fake else None):
         if not fake and where.type == "cuda":
             return _on_cuda(model, call)
@@ -148,6 +148,7 @@ def _counted(model: nn.Module, call: _Step, is_fake: bool) -> Peaks:
         if is_fake:
             fake = stack.enter_context(_fake.fake_mode())
             stack.enter_context(_pretend.pretend(call.device))
+            stack.enter_context(_pretend.explained())
             twin = _fake.fake_model(model, fake, call.device)
             twins: _fake.Twins = {}
             inputs = _fake.fake_inputs((call.args, call.kwargs), fake, call.device, twins)
@@ -155,7 +156,7 @@ def _counted(model: nn.Module, call: _Step, is_fake: bool) -> Peaks:
             given = (inputs, rules.adopt(call.loss))
         else:
             twin = copy.deepcopy(model)
-            inputs = (call.args, call.kwargs)
+            inputs = _fake.real_inputs((call.args, call.kwargs), call.device)
             given = (inputs, _pretend.held_by(call.loss))
         params = list(twin.parameters())
         for tensor in (*params, *twin.buffers()):
@@ -221,14 +222,19 @@ def _foreach_on_cuda(optimizer: torch.optim.Optimizer, device: torch.device) -> 
 def _on_cuda(model: nn.Module, call: _Step) -> Peaks:
     """The step on the device, without any mode: the allocator's own peaks."""
     gc.collect()
-    before = torch.cuda.memory_allocated(call.device)
+    before: int = torch.cuda.memory_allocated(call.device)
     twin = copy.deepcopy(model).to(call.device)
     optimizer = None if call.optimizer is None else call.optimizer(list(twin.parameters()))
-    used = lambda: torch.cuda.memory_allocated(call.device) - before  # noqa: E731
-    peak = lambda: torch.cuda.max_memory_allocated(call.device) - before  # noqa: E731
+
+    def used() -> int:
+        return int(torch.cuda.memory_allocated(call.device) - before)
+
+    def peak() -> int:
+        return int(torch.cuda.max_memory_allocated(call.device) - before)
+
     for step in range(1 if optimizer is None else 2):
         static = used()
-        inputs = torch.utils._pytree.tree_map_only(torch.Tensor, lambda t: t.to(call.device), (call.args, call.kwargs))
+        inputs = _fake.real_inputs((call.args, call.kwargs), call.device)
         torch.cuda.reset_peak_memory_stats(call.device)
         with torch.autocast("cuda", call.autocast) if call.autocast else nullcontext():
             output = twin(*inputs[0], **inputs[1])

@@ -39,11 +39,12 @@ def test_capture_agrees(step):
 def essence(trace: dict[str, Any]) -> dict[str, Any]:
     """What a trace says of storages and kernels: all but the names that its model gave to modules.
 
-    Capture says more than the zoo in three places: dropout that drops nothing is not random, the engine's sums in place say what
-    they change, and a kernel ``hold`` reads what an operator keeps for itself after its last reader.
+    Capture says more than the zoo in four places: dropout that drops nothing is not random, the engine's sums in place say what
+    they change, a kernel ``hold`` reads what an operator keeps for itself after its last reader, and what takes one of several
+    results is a ``result``, taken where they are made, where the zoo's runner has a ``getitem`` that is handed all of them.
     """
     storages = [{k: v for k, v in s.items() if k != "name"} for s in trace["storages"]]
-    operators = [(o["op"], *without_holds(o["kernels"], o["saves"])) for o in trace["operators"]]
+    operators = [(o["op"].replace("<built-in function getitem>", "result"), *without_holds(o["kernels"], o["saves"])) for o in trace["operators"]]
     backward = [{k: v for k, v in kernel.items() if k != "mutates"} for kernel in trace["backward"]]
     return {"storages": storages, "operators": operators, "backward": backward, "autocast": trace["autocast"]}
 
