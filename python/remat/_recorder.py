@@ -327,7 +327,7 @@ class Recorder(Watcher):
         outs = self.here(out)
         writes: list[int] = []
         # The kernel takes its place before its results are numbered: what dies from here on died after it.
-        kernel: dict[str, Any] = {"op": str(func).removeprefix("aten."), "reads": sorted(reads), "writes": writes}
+        kernel: dict[str, Any] = {"op": self._name(func, args), "reads": sorted(reads), "writes": writes}
         if self._kernels is self.backward:
             kernel = {"of": self.node[0], "node": self.node[1]} | kernel
         # The alias under which the walk keeps the loss is no kernel of the step.
@@ -347,6 +347,15 @@ class Recorder(Watcher):
         if func is torch.ops.aten.detach.default:
             self._detached = weakref.ref(out)
         return out
+
+    def _name(self, func: Any, args: Any) -> str:
+        """A kernel's name. Autocast remembers the casts of parameters, not those of their parts."""
+        name = str(func).removeprefix("aten.")
+        if func is torch.ops.aten._to_copy.default and self.kind == "activation" and args[0]._is_view():
+            number = self.ledger.find(args[0])
+            if number is not None and self.ledger.storages[number].kind == "param":
+                return f"part.{name}"
+        return name
 
     def _seen(self, tensor: torch.Tensor) -> str:
         """The kind of a tensor that no kernel made: it was there before the step."""
