@@ -138,7 +138,8 @@ def record_program(make: Callable[[], nn.Module], args: tuple[Any, ...], kwargs:
         model = make()
         program = export(model, args, kwargs)
         recorder = run(model, program, complete=True)
-        mark_inner_casts(recorder, program)
+        if autocast is not None:
+            mark_inner_casts(recorder, program)
         # What an operator made for itself it may keep beyond its last reader: attention out of plain kernels does.
         released = run(make(), program, complete=False).released
         hold_temporaries(recorder, released, recorder.forget_dead_branches(), casts=autocast is not None)

@@ -7,8 +7,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import remat
-
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 PROGRAM = """
@@ -56,7 +54,7 @@ def mypy(*args: str | Path) -> str:
 
 
 def test_the_package():
-    assert mypy(Path(remat.__file__).parent) == ""
+    assert mypy(PROJECT.parent / "remat") == ""
 
 
 def test_a_program(tmp_path):
