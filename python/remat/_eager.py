@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -42,12 +43,12 @@ class Calls(TorchFunctionMode):
         if recorder.calling is not None:
             return func(*args, **kwargs)
         recorder.touch(args, kwargs)
-        recorder.calling = name
+        recorder.calling, recorder.nested = name, isinstance(func, FunctionType)
         recorder.sequence = torch.autograd._get_sequence_nr()
         try:
             return func(*args, **kwargs)
         finally:
-            recorder.calling, recorder.inside = None, False
+            recorder.calling, recorder.inside, recorder.nested = None, False, False
             recorder.sequence = torch.autograd._get_sequence_nr()
 
     def custom(self) -> Any:

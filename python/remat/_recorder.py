@@ -195,6 +195,8 @@ class Recorder(Watcher):
         self._boxes: dict[tuple[int, int, int], int] = {}
         self._forward_is_over = False
         self.kind = "constant"
+        self.nested = False
+        """Is the running operator a function written in Python, of several calls?"""
         self.node: tuple[int | None, str | None] = (None, None)
         self._kernels: list[dict[str, Any]] | None = None
         self._detached: weakref.ref[torch.Tensor] | None = None
@@ -349,12 +351,19 @@ class Recorder(Watcher):
         return out
 
     def _name(self, func: Any, args: Any) -> str:
-        """A kernel's name. Autocast remembers the casts of parameters, not those of their parts."""
+        """A kernel's name.
+
+        Autocast remembers the casts of parameters, not those of their parts; and what a call casts for itself goes with it, which is
+        before the operator returns if the call is one of several in it.
+        """
         name = str(func).removeprefix("aten.")
-        if func is torch.ops.aten._to_copy.default and self.kind == "activation" and args[0]._is_view():
+        if func is torch.ops.aten._to_copy.default and self.kind == "activation":
             number = self.ledger.find(args[0])
-            if number is not None and self.ledger.storages[number].kind == "param":
+            of_param = number is not None and self.ledger.storages[number].kind == "param"
+            if of_param and args[0]._is_view():
                 return f"part.{name}"
+            if not of_param and self.nested:
+                return f"inner.{name}"
         return name
 
     def _seen(self, tensor: torch.Tensor) -> str:
