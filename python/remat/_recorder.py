@@ -19,6 +19,9 @@ from .errors import CaptureError
 RECURRENT = ("recurrent layers on CUDA keep a reserve of which only cuDNN knows the size, so their step cannot be recorded: "
              "measure it with fake=False on the device, or record it with device=\"cpu\"")
 
+CASTS = ("to", "type", "type_as", "float", "half", "bfloat16", "double", "_to_copy")
+"""Functions by which code casts tensors itself."""
+
 BLOCK = 512
 """The allocator hands out memory in blocks of this many bytes."""
 
@@ -353,14 +356,14 @@ class Recorder(Watcher):
     def _name(self, func: Any, args: Any) -> str:
         """A kernel's name.
 
-        Autocast remembers the casts of parameters, not those of their parts; and what a call casts for itself goes with it, which is
+        Autocast remembers its casts of parameters, not those of their parts, nor casts that the model's code makes; and what a call casts for itself goes with it, which is
         before the operator returns if the call is one of several in it.
         """
         name = str(func).removeprefix("aten.")
         if func is torch.ops.aten._to_copy.default and self.kind == "activation":
             number = self.ledger.find(args[0])
             of_param = number is not None and self.ledger.storages[number].kind == "param"
-            if of_param and args[0]._is_view():
+            if of_param and (args[0]._is_view() or self.operators[-1].op.partition(".")[0] in CASTS):
                 return f"part.{name}"
             if not of_param and self.nested:
                 return f"inner.{name}"

@@ -46,7 +46,7 @@ def test_gradients(name):
 
 
 def test_under_autocast():
-    for name in ("conformer", "gan", "qwen3", "state-space", "attends", "falcon", "transformer", "frozen"):
+    for name in ("conformer", "gan", "qwen3", "state-space", "attends", "falcon", "transformer", "frozen", "mamba"):
         case = MODELS[name]()
         case.autocast = "bfloat16"
         graph = remat.capture(case.model(), case.args, case.kwargs, case.loss, device="cuda", autocast="bfloat16")
