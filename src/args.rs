@@ -91,9 +91,10 @@ pub(crate) struct Exact {
     /// a proof
     #[arg(long, value_name = "LEVELS", help_heading = REGIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub nesting: u32,
-    /// What a region is made of: any operators, or whole module calls and runs of sibling calls
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "operator", help_heading = REGIONS)]
-    pub granularity: Granularity,
+    /// What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator;
+    /// module where --emit writes code]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = REGIONS)]
+    pub granularity: Option<Granularity>,
     /// Recompute only within modules whose path matches, such as 'layer[34]*'; * matches dots, too; repeatable
     #[arg(long, value_name = "GLOB", help_heading = REGIONS)]
     pub only: Vec<String>,
@@ -127,6 +128,7 @@ pub(crate) enum Granularity {
     remat plan resnet50-b32 --budget 60%   # the least recomputation within it\n  \
     remat plan gpt2-b8-s512 --budget 4GiB --optimizer adamw-foreach\n  \
     remat plan unet-b8 --granularity module --never 'head*' --format table\n  \
+    remat plan step.trace.json.gz --budget 8GiB --emit torch -o checkpointing.py\n  \
     zcat step.trace.json.gz | remat plan - | remat check step.trace.json.gz -")]
 pub(crate) struct Plan {
     /// Training step or chain to plan: a path, - or a built-in step
@@ -146,13 +148,23 @@ pub(crate) struct Plan {
     pub optimizer: Option<Optimizer>,
     #[command(flatten)]
     pub device: Device,
+    /// Write code that applies the plan, in place of the plan: a Python file for PyTorch, which does not need remat
+    #[arg(long, value_enum, value_name = "TARGET")]
+    pub emit: Option<Emit>,
     /// Write the plan to a file, whole or not at all; - is standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Print the plan itself (json) or a summary (table); a file named by --output gets the plan in any case [default:
-    /// json; nothing where --output names a file]
+    /// Print the plan itself (json) or a summary (table); a file named by --output gets the plan, or its code, in any case
+    /// [default: json; nothing where --output names a file or --emit writes code]
     #[arg(long, value_enum)]
     pub format: Option<Format>,
+}
+
+/// What a plan is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emit {
+    /// A Python file with `apply(model)` and `remove(model)`.
+    Torch,
 }
 
 /// Predict the peak memory of a step, to the byte

@@ -22,6 +22,7 @@
 
 pub mod bytes;
 mod chains;
+pub mod emit;
 mod modules;
 mod options;
 mod step;
@@ -30,6 +31,7 @@ pub use remat_algorithms as algorithms;
 pub use remat_graphs as graphs;
 
 pub use chains::{chain_candidates, chain_objective, plan_chain};
+pub use emit::EmitError;
 pub use options::{Error, Granularity, Options, RegionRules};
 pub use remat_algorithms::checker::{check_chain_plan as check_chain, check_plan as check};
 pub use remat_algorithms::interval::Resolution;

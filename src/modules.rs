@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobMatcher};
 use remat_algorithms::interval::Allowed;
-use remat_graphs::{Graph, ModuleTree};
+use remat_graphs::Graph;
 
 use crate::options::{Error, Granularity, RegionRules};
 
@@ -10,7 +10,7 @@ use crate::options::{Error, Granularity, RegionRules};
 pub(crate) fn allowed(graph: &Graph, rules: &RegionRules) -> Result<Allowed, Error> {
     let mut allowed = match rules.granularity {
         Granularity::Operator => Allowed::operators(graph),
-        Granularity::Module => Allowed::modules(graph, &ModuleTree::of(graph)),
+        Granularity::Module => Allowed::modules(graph),
     };
     if !rules.only.is_empty() {
         let outside = counts(&matching(graph, &rules.only)?, false);

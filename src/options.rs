@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use remat_algorithms::interval;
+pub use remat_algorithms::plan::Granularity;
+use remat_algorithms::plan::modules::NotModules;
 use remat_algorithms::predict::Optimizer;
 use remat_algorithms::{Algorithm, PlanError, PlanningError};
 use remat_graphs::CostModel;
@@ -44,16 +46,6 @@ pub struct RegionRules {
     pub only: Vec<String>,
     /// Globs on module paths: a region holds no operator of a module that matches one of them.
     pub never: Vec<String>,
-}
-
-/// What a region is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Granularity {
-    /// Any operators between two safe cuts.
-    #[default]
-    Operator,
-    /// Whole module calls, or runs of consecutive calls of siblings.
-    Module,
 }
 
 impl Default for Options {
@@ -101,6 +93,9 @@ pub enum Error {
     /// Regions do not fit the graph.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A region cuts within modules.
+    #[error(transparent)]
+    Modules(#[from] NotModules),
     /// No algorithm planned; there is none to choose from.
     #[error("no algorithm found a plan")]
     Nothing,

@@ -7,10 +7,11 @@ use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{self, Resolution};
 use remat_algorithms::kusumoto::Centric;
 use remat_algorithms::plan::assemble::{self, Provenance};
-use remat_algorithms::plan::{Objective, Stats, Status};
+use remat_algorithms::plan::modules::name as name_modules;
+use remat_algorithms::plan::{Granularity, Objective, Stats, Status};
 use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
 use remat_algorithms::{Algorithm, Plan, PlanningError, Problem, Regions, Request, Segment, kusumoto, rotor};
-use remat_graphs::{ChainOfGraph, Graph};
+use remat_graphs::{ChainOfGraph, Graph, ModuleRegions};
 
 use crate::chains;
 use crate::modules;
@@ -162,7 +163,13 @@ impl<'g> Step<'g> {
             lower_bound: found.lower_bound,
             stats: Some(found.stats),
         };
-        Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?)
+        let mut plan = assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?;
+        if self.options.regions.granularity == Granularity::Module {
+            plan.granularity = Some(Granularity::Module);
+            let regions = ModuleRegions::of(self.graph());
+            name_modules(self.graph(), &regions, plan.segments.as_deref_mut().unwrap_or_default())?;
+        }
+        Ok(plan)
     }
 
     fn kusumoto(&self, algorithm: Algorithm) -> Result<Plan, Error> {

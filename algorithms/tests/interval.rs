@@ -7,7 +7,7 @@ use remat_algorithms::plan::Status;
 use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
 use remat_algorithms::{Regions, checker};
 use remat_graphs::synthetic;
-use remat_graphs::{CostModel, Graph, ModuleTree, zoo};
+use remat_graphs::{CostModel, Graph, zoo};
 
 fn costs(graph: &Graph) -> Costs {
     let model = CostModel::device("h100").unwrap();
@@ -39,7 +39,7 @@ fn chosen_plans_pass_the_checker_and_keep_to_their_budgets() {
         let predictor = Predictor::new(&graph);
         let planner = Planner::new(&predictor, &costs(&graph));
         let without = predictor.peaks(&Regions::default(), None, &mut Scratch::default()).peak;
-        let modules = Allowed::modules(&graph, &ModuleTree::of(&graph));
+        let modules = Allowed::modules(&graph);
         let mut times = Vec::new();
         for options in [
             Options::default(),

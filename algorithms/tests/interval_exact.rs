@@ -7,7 +7,7 @@ use remat_algorithms::plan::{Status, assemble::rerun};
 use remat_algorithms::predict::{Predictor, Scratch};
 use remat_algorithms::{Regions, Segment, checker};
 use remat_graphs::synthetic::{self, Choices};
-use remat_graphs::{CostModel, Graph, ModuleTree, zoo};
+use remat_graphs::{CostModel, Graph, ModuleRegions, zoo};
 
 fn costs(graph: &Graph) -> Costs {
     let model = CostModel::device("h100").unwrap();
@@ -40,29 +40,11 @@ fn selective(graph: &Graph, planner: &Planner<'_, '_>) -> Vec<Vec<Segment>> {
     all
 }
 
-/// Runs of module calls, from the definition: whole calls, and calls of siblings one behind the other.
+/// Regions of whole module calls; what these are is tested where they are found.
 fn modules(graph: &Graph) -> Vec<Vec<Segment>> {
-    let tree = ModuleTree::of(graph);
     let mut all = vec![Vec::new(); graph.loss() as usize];
-    let mut add = |start: u32, end: u32| {
-        if start < end && graph.is_safe_cut(start) && graph.is_safe_cut(end) && end <= graph.loss() {
-            let of: &mut Vec<Segment> = &mut all[start as usize];
-            if !of.contains(&Segment::new(start, end)) {
-                of.push(Segment::new(start, end));
-            }
-        }
-    };
-    for call in tree.calls() {
-        add(call.start, call.end);
-        let inner: Vec<(u32, u32)> =
-            call.inner.iter().map(|&i| (tree.calls()[i as usize].start, tree.calls()[i as usize].end)).collect();
-        for from in 0..inner.len() {
-            for to in from..inner.len() {
-                if inner[from..=to].windows(2).all(|w| w[0].1 == w[1].0) {
-                    add(inner[from].0, inner[to].1);
-                }
-            }
-        }
+    for (start, end) in ModuleRegions::of(graph).ranges() {
+        all[start as usize].push(Segment::new(start, end));
     }
     all
 }
@@ -159,7 +141,7 @@ impl Seen {
         let predictor = Predictor::new(graph);
         let costs = costs(graph);
         let planner = Planner::new(&predictor, &costs);
-        let of_modules = Allowed::modules(graph, &ModuleTree::of(graph));
+        let of_modules = Allowed::modules(graph);
         let classes = [
             (flat(graph), Options::default()),
             (selective(graph, &planner), Options { selective: true, ..Options::default() }),

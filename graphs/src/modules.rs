@@ -68,6 +68,14 @@ impl ModuleTree {
         }
     }
 
+    /// What the trace says of a call, beyond its operators.
+    pub fn recorded<'g>(&self, graph: &'g Graph, call: u32) -> Option<&'g crate::trace::ModuleCall> {
+        match self.calls[call as usize].path {
+            Path::Recorded(i) => graph.trace().modules.as_deref().map(|m| &m[i]),
+            _ => None,
+        }
+    }
+
     /// The calls that partition the forward pass down to `depth`: those of that depth, and shallower ones without inner
     /// calls. Operators that a shallower module runs between its inner calls belong to none of them. Time O(calls).
     pub fn at_depth(&self, depth: u32) -> impl Iterator<Item = u32> + '_ {

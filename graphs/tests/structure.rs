@@ -143,11 +143,8 @@ fn recorded_calls_make_the_tree_they_were_read_off() {
         let tree = ModuleTree::of(&graph);
         let mut trace = graph.trace().clone();
         let calls = tree.calls().iter().enumerate().rev();
-        trace.modules = Some(
-            calls
-                .map(|(i, c)| ModuleCall { path: tree.path(&graph, i as u32).into(), start: c.start, end: c.end })
-                .collect(),
-        );
+        trace.modules =
+            Some(calls.map(|(i, c)| ModuleCall::new(tree.path(&graph, i as u32), c.start, c.end)).collect());
         let recorded = Graph::new(trace).expect("valid");
         let again = ModuleTree::of(&recorded);
         assert_eq!(again.calls().len(), tree.calls().len());

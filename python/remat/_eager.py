@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
@@ -19,9 +20,11 @@ from torch.overrides import TorchFunctionMode
 
 from . import _pretend, _step
 from ._engine import Walk
-from ._fake import Twins
+from ._fake import Twins, state_of
 from ._program import custom_functions
 from ._recorder import Operator, Recorder, hold_inside, holding, tensors_of
+from ._regions import counts
+from ._runs import surroundings
 
 Place = tuple[int, int, int]
 """An operator, how many of its kernels have run, and how many module calls have begun or ended."""
@@ -56,6 +59,34 @@ class Calls(TorchFunctionMode):
         return custom_functions(lambda cls, apply, args, kwargs: self.call(cls.__name__, apply, args, kwargs))
 
 
+@dataclass
+class Call:
+    """A module call. Operators ``start`` to ``end`` are its own; until it returns, ``end`` is where it starts."""
+
+    path: str
+    start: int
+    end: int
+    depth: int
+    """How many calls it lies in."""
+    clock: list[int]
+    """How many calls had begun or ended before it began, and before it ended."""
+    args: list[int]
+    given: list[weakref.ref[torch.Tensor]]
+    surroundings: tuple[Any, ...]
+    returns: list[int] = field(default_factory=list)
+    result: Any = None
+    """What it returns, as far as a placeholder can stand for that."""
+    stateful: bool = False
+    state: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """The state of its module when it returned."""
+    used: list[Call] = field(default_factory=list)
+    """Calls whose results its code did something with."""
+
+    def to_json(self) -> dict[str, Any]:
+        out: dict[str, Any] = {"path": self.path, "start": self.start, "end": self.end, "result": self.result, "returns": self.returns}
+        return out | {"stateful": True} if self.stateful else out
+
+
 class EagerRecorder(Recorder):
     """A recorder that finds operators and module calls by itself, and notes where storages are released."""
 
@@ -64,15 +95,20 @@ class EagerRecorder(Recorder):
         self.calling: str | None = None
         self.inside = False
         self.sequence = 0
-        self.path = [""]
-        self.modules: list[dict[str, Any]] = []
+        self.modules: list[Call] = []
+        self.open: list[Call] = []
+        self.ended: dict[int, Call] = {}
+        """The last call that returned, by depth."""
         self.in_loss = False
         self.clock = 0
-        self.fresh: dict[int, dict[str, Any]] = {}
+        self.fresh: dict[int, Call] = {}
+        """The call that returned a tensor, by the tensor's identity."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
             self._open(str(func).removeprefix("aten."))
+            if kwargs and kwargs.get("generator") is not None:  # its state is not PyTorch's own, which is set back
+                self._is_stateful()
         return super().__torch_dispatch__(func, types, args, kwargs)
 
     def _open(self, kernel: str) -> None:
@@ -80,7 +116,7 @@ class EagerRecorder(Recorder):
         if self.in_loss or self.inside:
             return
         name = self.calling or kernel
-        operator = self.begin(f"{name}_{len(self.operators)}", name, self.path[-1])
+        operator = self.begin(f"{name}_{len(self.operators)}", name, self.open[-1].path if self.open else "")
         # Autograd made the operator's node before its first kernel was seen.
         operator.first_node = self.sequence
         self.inside = self.calling is not None
@@ -99,51 +135,84 @@ class EagerRecorder(Recorder):
         """Watch the calls of all modules but the model itself."""
         for path, module in model.named_modules():
             if path:
-                module.register_forward_pre_hook(lambda m, a, k, p=path: self._enter(p, (a, k)), prepend=True, with_kwargs=True)
-                module.register_forward_hook(lambda m, a, o: self._leave(m, o), always_call=True)
+                backward = bool(module._backward_hooks or module._backward_pre_hooks)
+                before, after = backward or bool(module._forward_pre_hooks), backward or bool(module._forward_hooks)
+                module.register_forward_pre_hook(lambda m, a, k, p=path, h=before: self._enter(m, p, (a, k), h), prepend=True, with_kwargs=True)
+                module.register_forward_hook(lambda m, a, o, h=after: self._leave(m, o, h), always_call=True)
 
-    def _enter(self, path: str, given: Any) -> None:
+    def _enter(self, module: nn.Module, path: str, given: Any, is_hooked: bool) -> None:
         self.clock += 1
-        self.path.append(path)
-        self.modules.append({"path": path, "start": len(self.operators), "end": None, "clock": [self.clock, None],
-                             "args": self._activations(given)})
+        tensors, start = tensors_of(given), len(self.operators)
+        call = Call(path, start, start, len(self.open), [self.clock, 0], self._activations(given), [weakref.ref(t) for t in tensors],
+                    surroundings(), state=state_of(module))
+        previous = self.ended.get(call.depth)
+        if previous is not None and (is_hooked or previous.surroundings != call.surroundings):
+            previous.result = None
+        self.modules.append(call)
+        self.open.append(call)
         if not torch.is_grad_enabled():  # nothing is saved in it, and a plan lets it run as it is
-            self.modules[-1]["stateful"] = True
+            call.stateful = True
 
     def _activations(self, values: Any) -> list[int]:
-        found = {self.ledger.find(t) for t in tensors_of(values)}
+        with torch._C.DisableTorchFunction():  # looking is no use that the code makes of them
+            found = {self.ledger.find(t) for t in tensors_of(values)}
         return sorted(s for s in found if s is not None and self.ledger.storages[s].kind == "activation")
 
     def touch(self, args: Any, kwargs: Any) -> None:
-        """Code between two calls does something with what the first one returned: no placeholder can stand for that."""
+        """Code does something with what a call returned. No placeholder can stand for that, unless it is the code of a sibling,
+        and that is given it."""
         if self.fresh and self.kind == "activation" and not self.in_loss:
             for tensor in tensors_of((args, kwargs)):
                 call = self.fresh.get(id(tensor))
-                if call is not None and len(self.path) == call["depth"]:
-                    call["result"] = None
+                if call is None:
+                    continue
+                user = self.open[call.depth] if call.depth < len(self.open) else None
+                if user is None or all(given() is not tensor for given in user.given):
+                    call.result = None
+                else:
+                    user.used.append(call)
 
-    def _leave(self, module: nn.Module, output: Any) -> None:
+    def _leave(self, module: nn.Module, output: Any, is_hooked: bool) -> None:
         self.clock += 1
-        path = self.path.pop()
-        call = next(c for c in reversed(self.modules) if c["path"] == path and c["end"] is None)
-        call["end"], call["clock"][1] = len(self.operators), self.clock
-        call["result"], call["depth"] = _structure(output), len(self.path)
-        call["returns"] = self._activations(output)
+        call = self.open.pop()
+        call.end, call.clock[1] = len(self.operators), self.clock
+        call.result, call.returns = None if is_hooked else _structure(output), self._activations(output)
+        if call.start == call.end:  # it is in no region, and so never given what was put off
+            for used in call.used:
+                used.result = None
+        call.given, call.used = [], []
+        before, call.state = call.state, state_of(module)
+        if any(counts(before.get(key), now) for key, now in call.state.items()):
+            self._is_stateful(call)
+        self.ended[call.depth] = call
         for tensor in tensors_of(output):
             self.fresh[id(tensor)] = call
             weakref.finalize(tensor, self._stale, id(tensor), call).atexit = False
         if not isinstance(module, nn.modules.batchnorm._NormBase) and self._keeps_statistics(call):
-            call["stateful"] = True
+            call.stateful = True
 
-    def _stale(self, key: int, call: dict[str, Any]) -> None:
+    def _is_stateful(self, *calls: Call) -> None:
+        """A module must not run a second time, and so none around it."""
+        for call in (*calls, *self.open):
+            call.stateful = True
+
+    def finish(self, model: nn.Module) -> None:
+        """The forward pass is over. A call whose module is told something else later cannot be repeated as it was."""
+        modules = dict(model.named_modules())
+        for call in self.modules:
+            if call.state != state_of(modules[call.path]):
+                for outer in self.modules:
+                    outer.stateful |= f"{call.path}.".startswith(f"{outer.path}.")
+
+    def _stale(self, key: int, call: Call) -> None:
         if self.fresh.get(key) is call:
             del self.fresh[key]
 
-    def _keeps_statistics(self, call: dict[str, Any]) -> bool:
+    def _keeps_statistics(self, call: Call) -> bool:
         """Did this module itself run a normalization that updates statistics? Only PyTorch's own layers can be told not to."""
         kinds = self.ledger.storages
         return any("batch_norm" in k["op"] and sum(kinds[s].kind == "buffer" for s in k["reads"]) > 1
-                   for o in self.operators[call["start"]:] if o.module == call["path"] for k in o.kernels)
+                   for o in self.operators[call.start:] if o.module == call.path for k in o.kernels)
 
 
 def _structure(output: Any) -> Any:
@@ -171,6 +240,7 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
         recorder._kernels = []
         with keep, _pretend.autocast(device, autocast):
             output = model(*args, **kwargs)
+            recorder.finish(model)
             recorder.in_loss = True
             value = _step.record_loss(recorder, loss, output)
             del output
@@ -228,16 +298,15 @@ def _hold_arguments(recorder: EagerRecorder) -> list[tuple[tuple[int, int], list
     """
     wanted = []
     for call in recorder.modules:
-        call.pop("depth", None)
-        operators = recorder.operators[call["start"]:call["end"]]
+        operators = recorder.operators[call.start:call.end]
         read = {s for o in operators for k in o.kernels for s in k["reads"]}
-        unread = sorted(set(call.pop("args")) - read)
+        unread = sorted(set(call.args) - read)
         if unread and operators:
-            own = next((o for o in operators if o.module == call["path"]), None)
+            own = next((o for o in operators if o.module == call.path), None)
             if own is not None:
                 own.kernels.append(holding(unread))
             else:
-                wanted.append(((call["start"] - 1, call["clock"][0]), unread))
+                wanted.append(((call.start - 1, call.clock[0]), unread))
     return wanted
 
 
@@ -254,8 +323,7 @@ def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int]
         return boundary + before[boundary] - later
 
     for call in recorder.modules:
-        start, end = call.pop("clock")
-        call["start"], call["end"] = moved(call["start"], start), moved(call["end"], end)
+        call.start, call.end = moved(call.start, call.clock[0]), moved(call.end, call.clock[1])
     for kernel in recorder.backward:
         if kernel["of"] is not None:
             kernel["of"] += before[kernel["of"]]

@@ -13,6 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_map_only
 
+from ._regions import plain_attributes
 from .errors import CaptureError
 
 
@@ -71,10 +72,29 @@ def fake_model(model: nn.Module, fake: FakeTensorMode, device: torch.device) -> 
         memo[id(tensor)] = fake_tensor(tensor, fake, device)
         if tensor.grad is not None:
             memo[id(tensor.grad)] = None
+    for module in model.modules():
+        for value in vars(module).values():  # results kept in attributes, as old-style weight norm does: nothing else can be copied
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                memo[id(value)] = fake_tensor(value.detach(), fake, device)
     try:
-        return copy.deepcopy(model, memo)
+        twin = copy.deepcopy(model, memo)
     except Exception as error:
         raise CaptureError(f"{type(model).__name__} cannot be copied for recording: {error}") from error
+    for module in twin.modules():
+        if averages(module):
+            module.momentum = 0.1  # it would ask for the number of batches, which a fake tensor does not know
+    return twin
+
+
+def averages(module: nn.Module) -> bool:
+    """Is this a normalization whose statistics are averages over all batches, so that it asks how many there were?"""
+    return isinstance(module, nn.modules.batchnorm._NormBase) and module.momentum is None and module.track_running_stats
+
+
+def state_of(module: nn.Module) -> dict[tuple[str, str], Any]:
+    """What a module's code may change of the module itself: numbers and texts, and which tensors its buffers are."""
+    state: dict[tuple[str, str], Any] = {("attribute", name): value for name, value in plain_attributes(module).items()}
+    return state | {("buffer", name): id(buffer) for name, buffer in module._buffers.items()}
 
 
 Twins = dict[int, tuple[torch.Tensor, torch.Tensor]]

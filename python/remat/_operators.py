@@ -45,6 +45,7 @@ class Exported:
                 raise ApplyError(f"the exported graph holds a constant tensor {target} that is not part of the model") from None
         return value
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's forward while the plan is applied. Without gradients or in eval mode it is the model's own."""
         if not (torch.is_grad_enabled() and self.model.training):

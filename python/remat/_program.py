@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
 from functools import partial
 from operator import getitem
@@ -13,6 +14,8 @@ from torch import fx, nn
 from torch.utils._pytree import tree_leaves, tree_unflatten
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from ._fake import state_of
+from ._regions import counts, random_states
 from .errors import CaptureError
 
 Values = dict[str, Any]
@@ -65,6 +68,9 @@ class Program:
                     if node.target.rpartition(".")[2].startswith("lifted_tensor_"):
                         value.remat_stays = True  # made by `torch.tensor` in the model's code, and moved from there
             elif node.op == "call_function":
+                if node.kwargs.get("generator") is not None:
+                    raise CaptureError(f"{node.name} draws from a generator of its own, which a region could not set back: "
+                                       "use granularity=\"module\"")
                 self.operators.append(node)
             elif node.op == "call_module" and node.users:
                 raise CaptureError(f"the exported graph calls a module: {node.format_node()}")
@@ -244,12 +250,42 @@ def _refuse_backward(*_: Any, **__: Any) -> Any:
     raise CaptureError("the model runs a backward pass of its own, which an exported graph would lose")
 
 
+def _watch(model: nn.Module, found: list[str]) -> list[Any]:
+    """Notice what modules change of themselves; an export takes that back."""
+    before: dict[str, list[Any]] = {}
+
+    def enter(path: str, module: nn.Module) -> None:
+        before.setdefault(path, []).append(state_of(module))
+
+    def leave(path: str, module: nn.Module) -> None:
+        was, now = before[path].pop(), state_of(module)
+        found.extend(f"{kind} {path}.{name}" for kind, name in now if counts(was.get((kind, name)), now[kind, name]))
+
+    handles: list[Any] = []
+    for path, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda m, _, p=path: enter(p, m)))
+        handles.append(module.register_forward_hook(lambda m, *_, p=path: leave(p, m)))
+    return handles
+
+
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
     """Export a (fake) module in training mode."""
     def attempt() -> Program:
-        with custom_functions(_refuse_custom), mock.patch("torch.autograd.backward", _refuse_backward), \
-                mock.patch("torch.autograd.grad", _refuse_backward):
-            return Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+        changes: list[str] = []
+        draws = pickle.dumps(random_states())
+        handles = _watch(model, changes)
+        try:
+            with custom_functions(_refuse_custom), mock.patch("torch.autograd.backward", _refuse_backward), \
+                    mock.patch("torch.autograd.grad", _refuse_backward):
+                program = Program(torch.export.export(model, args, kwargs=kwargs, strict=False).module())
+        finally:
+            for handle in handles:
+                handle.remove()
+        if draws != pickle.dumps(random_states()):
+            changes.append("the random numbers of Python or NumPy")
+        if changes:
+            raise CaptureError(f"the forward pass changes {changes[0]}, which an exported graph would freeze: use granularity=\"module\"")
+        return program
 
     try:
         try:

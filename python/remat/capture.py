@@ -52,6 +52,7 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
         if granularity != "module":
             fake, given, twins = fakes()
             try:
+                _refuse_averages(model)
                 recorder, program = _step.record_program(lambda: _fake.fake_model(model, fake, where), given[0], given[1], loss, fake, where,
                                                          dtype, twins)
                 traces["operator"], example = document(recorder), given
@@ -74,6 +75,12 @@ def refuse(model: nn.Module) -> None:
             raise CaptureError(f"{path or 'the model'} has gradient checkpointing switched on: switch it off, remat plans it")
 
 
+def _refuse_averages(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if _fake.averages(module):
+            raise CaptureError(f"{path} averages over all batches, whose number an exported graph would freeze: use granularity=\"module\"")
+
+
 def _document(recorder: Recorder, name: str, device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
     out: dict[str, Any] = {
         "format": "trace/1", "name": name, "device": device.type,
@@ -85,5 +92,5 @@ def _document(recorder: Recorder, name: str, device: torch.device, autocast: tor
         "outputs": recorder.outputs,
     }
     if isinstance(recorder, EagerRecorder):
-        out["modules"] = recorder.modules
+        out["modules"] = [call.to_json() for call in recorder.modules]
     return out

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from . import _calls
 from ._remat import Graph as Core
 from ._units import human
 from .errors import RematError
 
 Granularity = Literal["module", "operator"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A module call, or calls of siblings one after the other, that can be one region."""
+
+    start: int
+    end: int
+    modules: tuple[str, ...]
+    results: tuple[Any, ...]
+    """What each module but the last returns, as far as that is known."""
+
+    def segment(self) -> dict[str, Any]:
+        return {"start": self.start, "end": self.end, "modules": list(self.modules), "results": list(self.results)}
 
 
 class Graph:
@@ -26,7 +40,7 @@ class Graph:
                  example: Any = None) -> None:
         self._traces, self._missing = traces, missing or {}
         self._cores: dict[str, Core] = {}
-        self._candidates: list[_calls.Candidate] | None = None
+        self._candidates: list[Candidate] | None = None
         self.program, self.example = program, example
 
     @property
@@ -52,10 +66,11 @@ class Graph:
             self._cores[key] = Core(json.dumps(trace))
         return self._cores[key]
 
-    def candidates(self) -> list[_calls.Candidate]:
+    def candidates(self) -> list[Candidate]:
         """The regions that a plan at module granularity may have."""
         if self._candidates is None:
-            self._candidates = _calls.candidates(self.trace("module"), self.core("module").safe_cuts())
+            regions = json.loads(self.core("module").module_regions())
+            self._candidates = [Candidate(r["start"], r["end"], tuple(r["modules"]), tuple(r["results"])) for r in regions]
         return self._candidates
 
     @property

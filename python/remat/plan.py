@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
-from . import _apply, _calls, _card
+from . import _apply, _card
 from ._step import Loss
 from ._units import human, parse_budget
 from .capture import capture
-from .errors import RematError
-from .graph import Granularity, Graph
+from .errors import ApplyError
+from .graph import Candidate, Granularity, Graph
+
+MOST_NESTING = 8
+"""Deepest nesting of regions that is planned; each level recomputes once more."""
 
 
 class Plan:
@@ -85,18 +88,13 @@ class Plan:
                 granularity: Granularity = "module", optimizer: str | None = None) -> Plan:
         """A plan of your own, with its prediction.
 
-        At module granularity ``regions`` are module paths, or sequences of siblings that form one region each; at operator
+        At module granularity ``regions`` are module paths, sequences of siblings that form one region each, or dictionaries
+        with such ``modules`` and, if wanted, regions ``inner`` to them or names of kernels to ``save``; at operator
         granularity they are segments (``{"start": 0, "end": 40}``).
         """
         if granularity == "module":
             by_modules = {c.modules: c for c in graph.candidates()}
-            segments = []
-            for region in regions:
-                modules = (region,) if isinstance(region, str) else tuple(region)
-                if modules not in by_modules:
-                    raise ValueError(f"{' + '.join(map(str, modules))} cannot be one region: a region is a module that is called once, "
-                                     "or siblings called one after the other, where only the next one reads what one returns")
-                segments.append(_segment(by_modules[modules]))
+            segments = [_by_hand(region, by_modules) for region in regions]
         else:
             segments = [dict(s) for s in regions]  # type: ignore[arg-type]
         core = graph.core(granularity)
@@ -115,6 +113,16 @@ class Plan:
         and hooks stay as they are. At operator granularity the model runs its exported graph.
         """
         return _apply.apply(model, self.granularity, self.segments, graph or self.graph)
+
+    def to_python(self, graph: Graph | None = None) -> str:
+        """A Python file that applies this plan without remat; the plan must be of whole modules."""
+        graph = graph or self.graph
+        if graph is None:
+            raise ValueError("the file needs the graph that the plan was made for: plan.to_python(graph)")
+        try:
+            return graph.core("module").emit_torch(self.to_json())
+        except ValueError as error:
+            raise ApplyError(f"{error} (use granularity=\"module\")") from None
 
     def explain(self) -> str:
         """What the plan does, region by region."""
@@ -148,32 +156,17 @@ def _explain(segments: list[dict[str, Any]], depth: int) -> list[str]:
     return lines
 
 
-def _segment(candidate: _calls.Candidate) -> dict[str, Any]:
-    return {"start": candidate.start, "end": candidate.end, "modules": list(candidate.modules),
-            "results": list(candidate.results)}
-
-
-def _named(segments: list[dict[str, Any]], by_range: dict[tuple[int, int], _calls.Candidate], trace: dict[str, Any]) -> list[dict[str, Any]]:
-    """Say which modules the planned ranges are, and which of their kernels are kept."""
-    out = []
-    for s in segments:
-        kept = _kept(trace, s) if s.get("keep") else {}
-        out.append({**s, **_segment(by_range[s["start"], s["end"]]), **({"kept": kept} if kept else {}),
-                    **({"inner": _named(s["inner"], by_range, trace)} if s.get("inner") else {})})
-    return out
-
-
-def _kept(trace: dict[str, Any], segment: dict[str, Any]) -> dict[str, list[int]]:
-    """The kernels of kept operators by name and by how many of that name ran before them in the region."""
-    counts: dict[str, int] = {}
-    kept: dict[str, list[int]] = {}
-    for i in range(segment["start"], segment["end"]):
-        for kernel in trace["operators"][i]["kernels"]:
-            number = counts.get(kernel["op"], 0)
-            counts[kernel["op"]] = number + 1
-            if i in segment["keep"]:
-                kept.setdefault(kernel["op"], []).append(number)
-    return kept
+def _by_hand(region: Any, by_modules: dict[tuple[str, ...], Candidate]) -> dict[str, Any]:
+    fields = dict(region) if isinstance(region, Mapping) else {"modules": region}
+    modules = fields.pop("modules")
+    modules = (modules,) if isinstance(modules, str) else tuple(modules)
+    if modules not in by_modules:
+        raise ValueError(f"{' + '.join(map(str, modules))} cannot be one region: a region is a module that is called once, "
+                         "or siblings called one after the other, where only the next one reads what one returns")
+    inner = [_by_hand(r, by_modules) for r in fields.pop("inner", ())]
+    if unknown := fields.keys() - {"save"}:
+        raise ValueError(f"a region has modules, inner and save, not {', '.join(sorted(unknown))}")
+    return {**by_modules[modules].segment(), **({"inner": inner} if inner else {}), **fields}
 
 
 def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss | None, device: Any, autocast: Any,
@@ -185,15 +178,11 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
     return capture(graph_or_model, args, kwargs, loss, device=device, autocast=autocast, granularity=granularity)
 
 
-def _options(graph: Graph, granularity: Granularity, nesting: int,
-             **options: Any) -> tuple[str, dict[tuple[int, int], _calls.Candidate]]:
-    if nesting != 1:
-        raise RematError("the planner makes flat regions only so far: nesting must be 1 (Plan.by_hand takes nested ones)")
-    by_range: dict[tuple[int, int], _calls.Candidate] = {}
-    if granularity == "module":
-        by_range = {(c.start, c.end): c for c in graph.candidates()}
-        options["regions"] = sorted(by_range)
-    return json.dumps(options), by_range
+def _wish(granularity: Granularity, nesting: int, selective: bool, optimizer: str | None, budget: int | None = None) -> str:
+    """What the core is asked for."""
+    if not 1 <= nesting <= MOST_NESTING:
+        raise ValueError(f"nesting must be 1 to {MOST_NESTING} levels of regions, not {nesting}")
+    return json.dumps({"granularity": granularity, "nesting": nesting, "selective": selective, "optimizer": optimizer, "budget": budget})
 
 
 def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
@@ -204,23 +193,14 @@ def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: 
 
     ``budget`` is a number of bytes, a text (``"8GiB"``), or a fraction of the plain peak (``0.8``): the plan then recomputes
     as little as possible within it. Without a budget it reaches the least peak that can be reached. ``granularity`` says
-    what a region is made of, ``nesting`` how deep regions may lie in each other, ``selective`` whether regions may keep some
-    of their results, ``optimizer`` what to count for the optimizer's step.
+    what a region is made of, ``nesting`` how many levels of regions there may be, one within the other (more than one comes
+    without a proof), ``selective`` whether regions may keep some of their results, ``optimizer`` what to count for the optimizer's step.
     """
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
     core = graph.core(granularity)
     plain = json.loads(core.predict("[]", optimizer))["peak"]
-    text, by_range = _options(graph, granularity, nesting, budget=parse_budget(budget, plain), selective=selective,
-                              optimizer=optimizer)
-    document = json.loads(core.plan(text))
-    return _finished(document, graph, granularity, by_range)
-
-
-def _finished(document: dict[str, Any], graph: Graph, granularity: Granularity, by_range: Any) -> Plan:
-    document["granularity"] = granularity
-    if granularity == "module":
-        document["segments"] = _named(document["segments"], by_range, graph.trace("module"))
-    return Plan(document, graph)
+    wish = _wish(granularity, nesting, selective, optimizer, parse_budget(budget, plain))
+    return Plan({**json.loads(core.plan(wish)), "granularity": granularity}, graph)
 
 
 def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
@@ -229,8 +209,8 @@ def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwar
              autocast: torch.dtype | str | None = None) -> list[Plan]:
     """All best trade-offs between peak and recomputation, from the plain step down to the least peak."""
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
-    text, by_range = _options(graph, granularity, nesting, selective=selective, optimizer=optimizer)
-    return [_finished(d, graph, granularity, by_range) for d in json.loads(graph.core(granularity).frontier(text))]
+    found = json.loads(graph.core(granularity).frontier(_wish(granularity, nesting, selective, optimizer)))
+    return [Plan({**d, "granularity": granularity}, graph) for d in found]
 
 
 def predict(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,

@@ -7,6 +7,7 @@ from typing import Any
 import transformers
 
 from ._apply import applied, remove
+from ._fake import untouched_randomness
 from .plan import Plan, plan
 
 
@@ -24,7 +25,8 @@ class RematCallback(transformers.TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, train_dataloader: Any = None, **_: Any) -> None:
         if model is None or train_dataloader is None or applied(model):
             return
-        batch = dict(next(iter(train_dataloader)))
+        with untouched_randomness():  # the loader's order is drawn from it
+            batch = dict(next(iter(train_dataloader)))
         autocast = "bfloat16" if args.bf16 else "float16" if args.fp16 else None
         model.train()
         self.plan = plan(model, kwargs=batch, **{"autocast": autocast, **self.options})

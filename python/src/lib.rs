@@ -9,17 +9,13 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use remat::algorithms::Regions;
-use remat::algorithms::cost::Costs;
-use remat::algorithms::interval::{self, Allowed, Outcome, Planner, Resolution};
-use remat::algorithms::plan::assemble::{self, Provenance};
-use remat::algorithms::plan::{Objective, Plan, Segment};
-use remat::algorithms::predict::{Predictor, Scratch};
-use remat::graphs::CostModel;
-use remat::graphs::cost::DEFAULT_DEVICE;
+use remat::algorithms::interval;
+use remat::algorithms::plan;
+use remat::bytes::Budget;
 use remat::graphs::read::{self, Document};
-use remat::{Algorithm, Optimizer};
-use serde::Deserialize;
+use remat::graphs::{ModuleRegions, Returned};
+use remat::{Granularity, Optimizer, Options, RegionRules, Resolution, Segment, Step};
+use serde::{Deserialize, Serialize};
 
 /// How often a waiting call looks for signals.
 const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -40,16 +36,24 @@ struct Wish {
     #[serde(default)]
     selective: bool,
     /// Most levels of regions within regions.
-    #[serde(default)]
     nesting: u32,
-    /// Exactly the regions that are allowed; every pair of safe cuts otherwise.
-    regions: Option<Vec<(u32, u32)>>,
-    /// Device whose kernel times count.
-    cost: Option<String>,
-    /// Seconds after which a search stops.
-    time_limit: Option<f64>,
+    /// What a region is made of.
+    granularity: Granularity,
     /// For a frontier: bytes between budgets; every point otherwise.
     step: Option<u64>,
+}
+
+impl Wish {
+    fn options(&self) -> Result<Options, Refusal> {
+        Ok(Options {
+            optimizer: self.optimizer.as_deref().map(Optimizer::from_str).transpose().map_err(Refusal::other)?,
+            budget: self.budget.map(Budget::Bytes),
+            regions: RegionRules { granularity: self.granularity, ..RegionRules::default() },
+            selective: self.selective,
+            nesting: self.nesting,
+            ..Options::default()
+        })
+    }
 }
 
 /// Why a plan was not made.
@@ -77,80 +81,24 @@ impl Refusal {
     }
 }
 
-impl From<interval::Error> for Refusal {
-    fn from(error: interval::Error) -> Self {
+impl From<remat::Error> for Refusal {
+    fn from(error: remat::Error) -> Self {
         match error {
-            interval::Error::BudgetTooSmall { budget, minimum, .. } => Self::Budget { budget, minimum },
+            remat::Error::Budget(interval::Error::BudgetTooSmall { budget, minimum, .. }) => {
+                Self::Budget { budget, minimum }
+            }
             other => Self::other(other),
         }
     }
 }
 
-/// A graph prepared for one wish.
-struct Desk<'g> {
-    predictor: Predictor<'g>,
-    costs: Costs,
-    optimizer: Option<Optimizer>,
-    allowed: Allowed,
-    wish: Wish,
-}
-
-impl<'g> Desk<'g> {
-    fn new(graph: &'g remat::Graph, wish: Wish) -> Result<Self, Refusal> {
-        let model = CostModel::device(wish.cost.as_deref().unwrap_or(DEFAULT_DEVICE)).map_err(Refusal::other)?;
-        let optimizer = wish.optimizer.as_deref().map(Optimizer::from_str).transpose().map_err(Refusal::other)?;
-        let allowed = match &wish.regions {
-            Some(regions) => Allowed::regions(graph, regions.iter().copied()),
-            None => Allowed::operators(graph),
-        };
-        let costs = Costs::new(graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k));
-        Ok(Self { predictor: Predictor::new(graph), costs, optimizer, allowed, wish })
-    }
-
-    fn options(&self) -> interval::Options<'_> {
-        interval::Options {
-            allowed: Some(&self.allowed),
-            optimizer: self.optimizer,
-            selective: self.wish.selective,
-            nesting: self.wish.nesting,
-            max_labels: None,
-            time_limit: self.wish.time_limit.map(Duration::from_secs_f64),
-        }
-    }
-
-    fn plan(&self) -> Result<Plan, Refusal> {
-        let planner = Planner::new(&self.predictor, &self.costs);
-        match self.wish.budget {
-            Some(budget) => {
-                self.document(planner.least_time(budget, &self.options())?, Objective::MinTime, Some(budget))
-            }
-            None => self.document(planner.least_peak(&self.options())?, Objective::MinPeak, None),
-        }
-    }
-
-    fn frontier(&self) -> Result<Vec<Plan>, Refusal> {
-        let resolution = self.wish.step.map_or(Resolution::Exact, Resolution::Step);
-        let planner = Planner::new(&self.predictor, &self.costs);
-        let found = planner.frontier(resolution, &self.options(), &mut |_, _| {})?;
-        let document = |point: Outcome| {
-            let budget = Some(point.peak);
-            self.document(point, Objective::MinTime, budget)
-        };
-        found.points.into_iter().map(document).collect()
-    }
-
-    fn document(&self, found: Outcome, objective: Objective, budget: Option<u64>) -> Result<Plan, Refusal> {
-        let provenance = Provenance {
-            algorithm: Algorithm::Interval.to_string(),
-            objective,
-            budget,
-            status: found.status,
-            lower_bound: found.lower_bound,
-            stats: Some(found.stats),
-        };
-        assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)
-            .map_err(Refusal::other)
-    }
+/// A region that a plan at module granularity may have.
+#[derive(Serialize)]
+struct Candidate<'a> {
+    start: u32,
+    end: u32,
+    modules: Vec<&'a str>,
+    results: Vec<Option<&'a Returned>>,
 }
 
 /// A checked training step.
@@ -165,14 +113,14 @@ impl Graph {
         &self,
         py: Python<'_>,
         wish: &str,
-        work: impl FnOnce(&Desk<'_>) -> Result<T, Refusal> + Send + 'static,
+        work: impl FnOnce(&Step<'_>, &Wish) -> Result<T, remat::Error> + Send + 'static,
     ) -> PyResult<T> {
         let wish: Wish = read::json(wish.as_bytes(), "options").map_err(value_error)?;
         let graph = Arc::clone(&self.graph);
         let (sender, receiver) = mpsc::channel();
         let receiver = Mutex::new(receiver);
         std::thread::spawn(move || {
-            let answer = Desk::new(&graph, wish).and_then(|desk| work(&desk));
+            let answer = wish.options().and_then(|o| Ok(work(&Step::new(&graph, &o), &wish)?));
             // Nobody listens any more after an interrupt.
             let _ = sender.send(answer);
         });
@@ -189,10 +137,6 @@ impl Graph {
 }
 
 #[pymethods]
-#[expect(
-    clippy::redundant_closure_for_method_calls,
-    reason = "the methods alone are not general enough over lifetimes"
-)]
 impl Graph {
     /// Reads and checks a `trace/1` document.
     #[new]
@@ -208,26 +152,44 @@ impl Graph {
         self.graph.safe_cuts().collect()
     }
 
+    /// All regions that a plan at module granularity may have, as JSON.
+    fn module_regions(&self) -> PyResult<String> {
+        let regions = ModuleRegions::of(&self.graph);
+        let candidates: Vec<Candidate<'_>> = regions
+            .ranges()
+            .filter_map(|(start, end)| regions.get(start, end))
+            .map(|r| Candidate { start: r.start, end: r.end, modules: r.modules, results: r.results })
+            .collect();
+        serde_json::to_string(&candidates).map_err(value_error)
+    }
+
     /// The peaks of a step under these segments, as JSON.
     #[pyo3(signature = (segments, optimizer=None))]
     fn predict(&self, py: Python<'_>, segments: &str, optimizer: Option<&str>) -> PyResult<String> {
         let segments: Vec<Segment> = read::json(segments.as_bytes(), "segments").map_err(value_error)?;
-        let regions = Regions::resolve(&self.graph, &segments).map_err(value_error)?;
         let optimizer = optimizer.map(Optimizer::from_str).transpose().map_err(value_error)?;
-        let peaks = py.detach(|| Predictor::new(&self.graph).peaks(&regions, optimizer, &mut Scratch::default()));
+        let peaks = py.detach(|| remat::predict(&self.graph, &segments, optimizer)).map_err(value_error)?;
         serde_json::to_string(&peaks).map_err(value_error)
     }
 
     /// The best plan, as a `plan/1` document.
     fn plan(&self, py: Python<'_>, options: &str) -> PyResult<String> {
-        let plan = self.away(py, options, |desk| desk.plan())?;
+        let plan = self.away(py, options, |step, _| step.plan(None))?;
         serde_json::to_string(&plan).map_err(value_error)
     }
 
     /// All plans worth having, as a list of `plan/1` documents.
     fn frontier(&self, py: Python<'_>, options: &str) -> PyResult<String> {
-        let plans = self.away(py, options, |desk| desk.frontier())?;
+        let plans = self.away(py, options, |step, wish| {
+            step.frontier(wish.step.map_or(Resolution::Exact, Resolution::Step), &mut |_, _| {})
+        })?;
         serde_json::to_string(&plans).map_err(value_error)
+    }
+
+    /// A `plan/1` document as a Python file that applies it without remat.
+    fn emit_torch(&self, py: Python<'_>, document: &str) -> PyResult<String> {
+        let document = plan::parse(document.as_bytes(), "plan").map_err(value_error)?;
+        py.detach(|| remat::emit::torch(&self.graph, &document)).map_err(value_error)
     }
 }
 

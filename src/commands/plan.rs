@@ -5,12 +5,12 @@ use remat::algorithms::interval::Error::BudgetTooSmall;
 use remat::algorithms::predict::Predictor;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
-use remat::{Algorithm, Optimizer, Options, Plan, Segment};
+use remat::{Algorithm, EmitError, Graph, Optimizer, Options, Plan, Segment};
 use serde::Serialize;
 
 use super::rules;
 
-use crate::args::{self, Format};
+use crate::args::{self, Emit, Format};
 use crate::failure::Failure;
 use crate::output::Destination;
 use crate::progress::Progress;
@@ -25,15 +25,22 @@ pub(crate) struct Settings {
     /// What `options` have of them, to say which was given.
     rules: args::Exact,
     destination: Destination,
-    /// What is printed; nothing where a file gets the plan and nobody asked for more.
+    /// What is printed beside the document; the plan itself, where nobody asked for a file or for code.
     format: Option<Format>,
+    /// Is the document code for PyTorch?
+    is_code: bool,
 }
 
 impl Settings {
     pub(crate) fn resolve(args: args::Plan) -> Result<Self, Failure> {
         let destination = Destination::new(args.output);
+        let is_code = args.emit == Some(Emit::Torch);
         let format = match (&destination, args.format) {
-            (Destination::Stdout, None) => Some(Format::Json),
+            (Destination::Stdout, Some(_)) if is_code => {
+                return Err(Failure::wrong("--emit and --format would both write to standard output")
+                    .hint("name a file for the code with --output"));
+            }
+            (Destination::Stdout, None) if !is_code => Some(Format::Json),
             (_, format) => format,
         };
         let mut options = Options {
@@ -50,8 +57,12 @@ impl Settings {
             rules::refuse_unheeded(&args.exact, &format!("{algorithm} does not heed it"))?;
         }
         let rules = args.exact.clone();
-        rules::apply(&mut options, args.exact);
-        Ok(Self { graph: input::source(&args.graph), options, rules, destination, format })
+        let mut exact = args.exact;
+        if is_code {
+            exact.granularity.get_or_insert(args::Granularity::Module);
+        }
+        rules::apply(&mut options, exact);
+        Ok(Self { graph: input::source(&args.graph), options, rules, destination, format, is_code })
     }
 }
 
@@ -69,6 +80,10 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
             Ok(plan) => plan,
         },
         Document::Chain(chain) => {
+            if settings.is_code {
+                return Err(Failure::wrong(format!("{label} is a chain; code is for the model of a training graph"))
+                    .hint("leave --emit out"));
+            }
             let is_rotor = settings.options.algorithm == Some(Algorithm::Rotor);
             if settings.options.budget.is_some() && !is_rotor {
                 return Err(Failure::wrong(format!(
@@ -92,13 +107,17 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     };
     drop(progress);
     let picture = picture(&document, &plan, settings.options.optimizer);
-    let text = output::json(&plan)?;
-    if let Destination::File(_) = settings.destination {
-        settings.destination.write(&text)?;
+    let json = output::json(&plan)?;
+    let text = match &document {
+        Document::Graph(graph) if settings.is_code => &code(&label, graph, &plan)?,
+        _ => &json,
+    };
+    if settings.is_code || settings.destination != Destination::Stdout {
+        settings.destination.write(text)?;
     }
     match settings.format {
         Some(Format::Table) => return output::styled(&summary(&plan, picture.as_ref())),
-        Some(Format::Json) => output::data(&text)?,
+        Some(Format::Json) => output::data(&json)?,
         None => {}
     }
     // Whoever looks on, and reads no summary on standard output, sees one beside it.
@@ -113,6 +132,17 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// The plan as a Python file.
+fn code(label: &str, graph: &Graph, plan: &Plan) -> Result<String, Failure> {
+    remat::emit::torch(graph, plan).map_err(|e| {
+        let failure = Failure::wrong(format!("{label}: {e}"));
+        match e {
+            EmitError::NotModules(_) => failure.hint("plan whole modules: --granularity module, and no --algorithm"),
+            _ => failure,
+        }
+    })
 }
 
 /// The memory of the step under the plan; a chain has no kernels to draw.

@@ -11,8 +11,8 @@ use crate::failure::Failure;
 /// Sets what the arguments ask of the exact planner.
 pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
     let granularity = match rules.granularity {
-        args::Granularity::Operator => Granularity::Operator,
-        args::Granularity::Module => Granularity::Module,
+        None | Some(args::Granularity::Operator) => Granularity::Operator,
+        Some(args::Granularity::Module) => Granularity::Module,
     };
     options.regions = RegionRules { granularity, only: rules.only, never: rules.never };
     options.selective = rules.selective;
@@ -28,7 +28,7 @@ pub(crate) fn refuse_unheeded(rules: &args::Exact, planner: &str) -> Result<(), 
     let given = [
         ("--selective", *selective),
         ("--nesting", *nesting > 1),
-        ("--granularity", *granularity != args::Granularity::Operator),
+        ("--granularity", *granularity == Some(args::Granularity::Module)),
         ("--only", !only.is_empty()),
         ("--never", !never.is_empty()),
         ("--time-limit", time_limit.is_some()),

@@ -8,6 +8,7 @@
 
 mod answers;
 mod documents;
+mod emit;
 mod files;
 mod generated;
 mod graphs;

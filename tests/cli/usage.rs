@@ -107,13 +107,20 @@ Options:
           the peak without a plan): recompute as little as it allows. Without a
           bound, the plan has the least peak
 
+      --emit <TARGET>
+          Write code that applies the plan, in place of the plan: a Python file
+          for PyTorch, which does not need remat
+
+          Possible values:
+          - torch: A Python file with `apply(model)` and `remove(model)`
+
   -o, --output <FILE>
           Write the plan to a file, whole or not at all; - is standard output
 
       --format <FORMAT>
           Print the plan itself (json) or a summary (table); a file named by
-          --output gets the plan in any case [default: json; nothing where
-          --output names a file]
+          --output gets the plan, or its code, in any case [default: json;
+          nothing where --output names a file or --emit writes code]
 
           Possible values:
           - table: For people; sizes in binary units
@@ -138,14 +145,13 @@ Regions (exact planner):
 
       --granularity <WHAT>
           What a region is made of: any operators, or whole module calls and
-          runs of sibling calls
+          runs of sibling calls [default: operator; module where --emit writes
+          code]
 
           Possible values:
           - operator: Any operators between two safe cuts
           - module:   Whole module calls, or runs of consecutive calls of
             siblings
-          
-          [default: operator]
 
       --only <GLOB>
           Recompute only within modules whose path matches, such as
@@ -181,6 +187,7 @@ Examples:
   remat plan resnet50-b32 --budget 60%   # the least recomputation within it
   remat plan gpt2-b8-s512 --budget 4GiB --optimizer adamw-foreach
   remat plan unet-b8 --granularity module --never 'head*' --format table
+  remat plan step.trace.json.gz --budget 8GiB --emit torch -o checkpointing.py
   zcat step.trace.json.gz | remat plan - | remat check step.trace.json.gz -
 
 "#]]);

@@ -1,6 +1,6 @@
 //! Where regions may lie.
 
-use remat_graphs::{Graph, ModuleTree};
+use remat_graphs::{Graph, ModuleRegions};
 
 use crate::plan::Segment;
 
@@ -28,24 +28,9 @@ impl Allowed {
     }
 
     /// Whole module calls, and runs of consecutive calls of siblings: what can be applied by wrapping modules. Time and
-    /// memory O(sum over modules of calls inside²).
-    pub fn modules(graph: &Graph, tree: &ModuleTree) -> Self {
-        let calls = tree.calls();
-        let mut regions = Vec::new();
-        for call in calls {
-            regions.push((call.start, call.end));
-            for (i, &first) in call.inner.iter().enumerate() {
-                let mut end = calls[first as usize].start;
-                for &next in &call.inner[i..] {
-                    if calls[next as usize].start != end {
-                        break;
-                    }
-                    end = calls[next as usize].end;
-                    regions.push((calls[first as usize].start, end));
-                }
-            }
-        }
-        Self::regions(graph, regions)
+    /// memory as of [`ModuleRegions::of`].
+    pub fn modules(graph: &Graph) -> Self {
+        Self::regions(graph, ModuleRegions::of(graph).ranges())
     }
 
     /// Exactly the given regions; those that start or end at unsafe cuts are dropped.

@@ -46,6 +46,7 @@ impl Provenance {
             budget: self.budget,
             status: self.status,
             lower_bound: self.lower_bound,
+            granularity: None,
             segments: None,
             checkpoints: None,
             predicted: None,

@@ -1,12 +1,16 @@
 //! The `plan/1` document, and its resolved form over a graph.
 
 pub mod assemble;
+pub mod modules;
 mod read;
 mod regions;
 
 pub use read::parse;
 pub use regions::{DEPTH_LIMIT, PlanError, PlanErrorKind, Region, Regions};
 
+use std::collections::BTreeMap;
+
+use remat_graphs::Returned;
 use serde::{Deserialize, Serialize};
 
 /// The `format` value of a plan document.
@@ -37,6 +41,9 @@ pub struct Plan {
     /// Proven lower bound on the objective, where the search was stopped before proving optimality.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower_bound: Option<u64>,
+    /// What the regions are made of, where they were to be whole modules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granularity: Option<Granularity>,
     /// Regions to recompute; operators outside run plainly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<Vec<Segment>>,
@@ -66,6 +73,17 @@ pub enum Objective {
     MinPeak,
     /// Least recomputation within a budget.
     MinTime,
+}
+
+/// What a region is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Granularity {
+    /// Any operators between two safe cuts.
+    #[default]
+    Operator,
+    /// Whole module calls, or runs of consecutive calls of siblings.
+    Module,
 }
 
 /// How far a plan is proven.
@@ -101,6 +119,15 @@ pub struct Segment {
     /// Names of kernels whose results are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub save: Vec<String>,
+    /// At module granularity: paths of the modules that make up the region, in the order of their calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<String>,
+    /// What each of `modules` but the last returns; empty where that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<Option<Returned>>,
+    /// At module granularity, what `keep` names: kernels by name, and by how many of that name ran before in the region.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, Vec<u32>>,
 }
 
 impl Segment {

@@ -132,7 +132,7 @@ impl Recorder {
         if let Some((path, start)) = self.scope.pop()
             && self.record_modules
         {
-            self.trace.modules.get_or_insert_default().push(ModuleCall { path, start, end });
+            self.trace.modules.get_or_insert_default().push(ModuleCall::new(path, start, end));
         }
         result
     }

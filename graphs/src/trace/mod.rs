@@ -197,7 +197,7 @@ pub struct BackwardKernel {
 }
 
 /// One module call as a range of operators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ModuleCall {
     /// Path of the module, for example `layer1.0`.
     pub path: String,
@@ -205,4 +205,39 @@ pub struct ModuleCall {
     pub start: u32,
     /// One past the last operator.
     pub end: u32,
+    /// Storages of activations that the call returns; absent if nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns: Option<Vec<u32>>,
+    /// What the call returns, where `returns` is there; absent if it is neither a tensor nor a tuple of them, or if the
+    /// caller's own code does something with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Returned>,
+    /// The call changes state that a second run would change again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stateful: bool,
+}
+
+impl ModuleCall {
+    /// A call of which only the operators are known.
+    pub fn new(path: impl Into<String>, start: u32, end: u32) -> Self {
+        Self { path: path.into(), start, end, ..Self::default() }
+    }
+}
+
+/// What a module returns: a tensor, or a tuple of tensors and nothings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Returned {
+    /// A tensor.
+    One(Tensor),
+    /// A tuple; `None` where it has no tensor.
+    Tuple(Vec<Option<Tensor>>),
+}
+
+/// The word `tensor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tensor {
+    /// A tensor.
+    Tensor,
 }

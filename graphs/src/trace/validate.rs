@@ -291,6 +291,10 @@ impl Validator<'_> {
                 let n = t.operators.len();
                 self.faults.add(place(i), || format!("range {}..{} does not lie within {n} operators", m.start, m.end));
             }
+            let storages = t.storages.len();
+            if let Some(&s) = m.returns.iter().flatten().find(|&&s| s as usize >= storages) {
+                self.faults.add(place(i), || format!("returns storage {s} of {storages}"));
+            }
         }
         let mut order: Vec<usize> = (0..calls.len()).collect();
         order.sort_by_key(|&i| (calls[i].start, std::cmp::Reverse(calls[i].end)));

@@ -464,7 +464,7 @@ _remat() {
             return 0
             ;;
         remat__subcmd__plan)
-            opts="-a -b -o -h -V --algorithm --budget --selective --nesting --granularity --only --never --time-limit --max-labels --optimizer --device --output --format --help --version"
+            opts="-a -b -o -h -V --algorithm --budget --selective --nesting --granularity --only --never --time-limit --max-labels --optimizer --device --emit --output --format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -527,6 +527,10 @@ _remat() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --emit)
+                    COMPREPLY=($(compgen -W "torch" -- "${cur}"))
                     return 0
                     ;;
                 --output)

@@ -52,7 +52,7 @@ rotor\t'least recomputation of a chain within a memory budget, by nested regions
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan): recompute as little as it allows. Without a bound, the plan has the least peak' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
-complete -c remat -n "__fish_remat_using_subcommand plan" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
+complete -c remat -n "__fish_remat_using_subcommand plan" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l never -d 'Never recompute modules whose path matches; repeatable' -r
@@ -67,8 +67,9 @@ adamw\t''
 adamw-foreach\t''
 adamw-fused\t''"
 complete -c remat -n "__fish_remat_using_subcommand plan" -l device -d 'Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or rtx4090, or a JSON file' -r -F
+complete -c remat -n "__fish_remat_using_subcommand plan" -l emit -d 'Write code that applies the plan, in place of the plan: a Python file for PyTorch, which does not need remat' -r -f -a "torch\t'A Python file with `apply(model)` and `remove(model)`'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -s o -l output -d 'Write the plan to a file, whole or not at all; - is standard output' -r -F
-complete -c remat -n "__fish_remat_using_subcommand plan" -l format -d 'Print the plan itself (json) or a summary (table); a file named by --output gets the plan in any case [default: json; nothing where --output names a file]' -r -f -a "table\t'For people; sizes in binary units'
+complete -c remat -n "__fish_remat_using_subcommand plan" -l format -d 'Print the plan itself (json) or a summary (table); a file named by --output gets the plan, or its code, in any case [default: json; nothing where --output names a file or --emit writes code]' -r -f -a "table\t'For people; sizes in binary units'
 json\t'For programs; sizes in bytes'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -l selective -d 'Let regions keep the results of kernels that take long per byte, such as matrix products'
 complete -c remat -n "__fish_remat_using_subcommand plan" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -123,7 +124,7 @@ adamw\t''
 adamw-foreach\t''
 adamw-fused\t''"
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
-complete -c remat -n "__fish_remat_using_subcommand frontier" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
+complete -c remat -n "__fish_remat_using_subcommand frontier" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l never -d 'Never recompute modules whose path matches; repeatable' -r
@@ -153,7 +154,7 @@ rotor\t'least recomputation of a chain within a memory budget, by nested regions
 interval\t'peak of the graph as the allocator sees it; least recomputation, within a budget too (optimal over all sets of regions between safe cuts)'"
 complete -c remat -n "__fish_remat_using_subcommand report" -s b -l budget -d 'Bound on the peak, such as 8GiB, 8GB, 8589934592 (bytes) or 80% (of the peak without a plan); repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l nesting -d 'How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of a proof' -r
-complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls' -r -f -a "operator\t'Any operators between two safe cuts'
+complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; module where --emit writes code]' -r -f -a "operator\t'Any operators between two safe cuts'
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand report" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l never -d 'Never recompute modules whose path matches; repeatable' -r

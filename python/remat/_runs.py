@@ -1,0 +1,1 @@
+../../src/emit/parts/runs.py
