@@ -124,6 +124,34 @@ fn work_grows_with_the_pairs_of_cuts() {
 }
 
 #[test]
+fn budgets_of_large_steps_cost_work_per_operator() {
+    // Long regions are not looked at unless they are worth their time: regions per operator stay the same as the step grows.
+    let work = |operators| {
+        let trace = synthetic::Transformer::with_operators(operators).trace();
+        let graph = Graph::new(trace).unwrap();
+        let predictor = Predictor::new(&graph);
+        let peak = predictor.peaks(&Regions::default(), None, &mut Scratch::default()).peak;
+        let found = Planner::new(&predictor, &costs(&graph)).least_time(peak / 5 * 4, &Options::default()).unwrap();
+        assert_eq!(found.status, Status::Optimal);
+        (graph.operators().len() as u64, found.stats.evaluations)
+    };
+    for (n, evaluations) in [work(500), work(1000), work(2000)] {
+        println!("{n} operators: {evaluations} evaluations");
+        assert!(evaluations <= 1000 * n, "{evaluations} evaluations for {n} operators");
+    }
+}
+
+#[test]
+fn labels_of_other_states_dominate_too() {
+    // Nine states per cut on average: without dominance between them it is four times as many labels.
+    let graph = zoo::load("densenet121-b32").unwrap();
+    let predictor = Predictor::new(&graph);
+    let found = Planner::new(&predictor, &costs(&graph)).least_peak(&Options::default()).unwrap();
+    println!("{:?}", found.stats);
+    assert!(found.stats.states <= 300_000, "{} states", found.stats.states);
+}
+
+#[test]
 fn a_step_that_runs_nothing_has_the_peak_of_its_parameters() {
     let operator = r#"{"name":"o","op":"o","module":"","random":false,"kernels":[],"saves":[]}"#;
     let trace = format!(

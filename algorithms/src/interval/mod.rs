@@ -59,8 +59,12 @@
 //! - **Two weights.** With cached casts the least peak to go is a pair of rests (`least.rs`), and labels carry `f` as
 //!   a third part at the states from which the forward bound can be the tighter one.
 //!
-//! - **Too many steps.** A network that grows too large is built with fewer sets of kernels to keep, then with short
-//!   regions only. Its plan is feasible, and a lower bound comes from single operators (`bound.rs`).
+//! - **Large graphs.** Most pairs of cuts are far apart, and such regions run much again that would better be held. A
+//!   plan of short regions comes first; with its time and one price, long regions are left out that no better plan has, and
+//!   all plans get a lower bound (`long`). Nothing is lost.
+//! - **Too many steps.** A network that still grows too large is built with fewer sets of kernels to keep, then with
+//!   shorter regions. Its plan is feasible, and a lower bound comes from the prices above or from single operators
+//!   (`bound`).
 //!
 //! The argument needs one thing of a trace: backward kernels in descending order of operators, as autograd runs them.
 //! Where that fails the plan is still valid and predicted exactly, but only [`Feasible`](crate::plan::Status::Feasible).
@@ -81,6 +85,7 @@ mod active;
 mod allowed;
 mod answer;
 mod bound;
+mod builder;
 mod deepen;
 mod differences;
 mod frontier;

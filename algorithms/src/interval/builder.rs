@@ -1,0 +1,247 @@
+//! Builds the network cut by cut: what every step of a state needs, holds and leads to.
+
+use rustc_hash::FxHashMap;
+
+use super::differences::Differences;
+use super::network::{Forward, Inside, Network, Source, Step, StepKind};
+use super::profile::Profile;
+use super::scan::Locals;
+use super::slots::Slots;
+
+pub(super) struct Builder<'a, 'p, 'g> {
+    profile: &'a Profile<'p, 'g>,
+    slots: &'a Slots,
+    inside: Inside<'a>,
+    limit: u64,
+    free_from: Option<u32>,
+    free: Vec<Option<u32>>,
+    /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
+    pending: Vec<Vec<u32>>,
+    found: FxHashMap<(u32, Vec<u64>), u32>,
+    masks: Vec<Vec<u64>>,
+    least_held: Vec<u64>,
+    /// Least bytes held without casts.
+    least_forward: Vec<u64>,
+    cuts: Vec<u32>,
+    /// Temporary number -> final number.
+    order: Vec<u32>,
+    processed: u32,
+    first: Vec<u32>,
+    steps: Vec<Step>,
+    forward: Vec<Forward>,
+    differences: Differences,
+}
+
+impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
+    pub(super) fn new(source: &Source<'a, 'p, 'g>) -> Self {
+        let slots = source.slots;
+        let mut b = Self {
+            profile: source.profile,
+            slots,
+            inside: source.inside,
+            limit: source.limits.peak,
+            free_from: source.free_from,
+            free: Vec::new(),
+            pending: vec![Vec::new(); source.profile.operators.len() + 1],
+            found: FxHashMap::default(),
+            masks: Vec::new(),
+            least_held: Vec::new(),
+            least_forward: Vec::new(),
+            cuts: Vec::new(),
+            order: Vec::new(),
+            processed: 0,
+            first: vec![0],
+            steps: Vec::new(),
+            forward: Vec::new(),
+            differences: Differences::default(),
+        };
+        b.reach(0, vec![0; slots.words], (0, 0));
+        b
+    }
+
+    /// The state at a cut with a mask, reached with held bytes `w`, with and without casts.
+    fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: (u64, u64)) -> u32 {
+        self.slots.restrict(&mut mask, cut);
+        let next = self.masks.len() as u32;
+        let id = *self.found.entry((cut, mask)).or_insert_with_key(|(_, mask)| {
+            self.masks.push(mask.clone());
+            self.least_held.push(w.0);
+            self.least_forward.push(w.1);
+            self.cuts.push(cut);
+            self.order.push(0);
+            self.pending[cut as usize].push(next);
+            next
+        });
+        let least = &mut self.least_held[id as usize];
+        *least = (*least).min(w.0);
+        let least = &mut self.least_forward[id as usize];
+        *least = (*least).min(w.1);
+        id
+    }
+
+    /// Steps and states so far.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.steps.len(), self.cuts.len())
+    }
+
+    /// Goes on from all states of a cut by all regions that start there.
+    pub(super) fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
+        let is_free = self.free_from.is_some_and(|from| cut >= from);
+        let free = is_free.then(|| self.reach(cut, self.slots.alive_at(cut).to_vec(), (0, 0)));
+        self.free.push(free);
+        let ids = std::mem::take(&mut self.pending[cut as usize]);
+        let mut masks = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.order[id as usize] = self.processed;
+            self.processed += 1;
+            self.plain(id, cut);
+            for (kind, locals) in all {
+                if let Some(locals) = locals.get(cut as usize) {
+                    self.regions(id, cut, locals, *kind);
+                }
+            }
+            self.first.push(self.steps.len() as u32);
+            let key = (cut, std::mem::take(&mut self.masks[id as usize]));
+            self.found.remove(&key);
+            masks.push(key.1);
+        }
+        let graph = self.profile.program.graph;
+        self.differences.add(&masks, cut, self.slots, |s| graph.size(s));
+    }
+
+    /// Runs operator `j` plainly: it holds what it saves until its own nodes are done.
+    fn plain(&mut self, id: u32, j: u32) {
+        let graph = self.profile.program.graph;
+        let size = |s: u32| graph.size(s);
+        let op = &self.profile.operators[j as usize];
+        let mask = &self.masks[id as usize];
+        let is_new = |s: &u32| {
+            let is_held = graph.producer(*s).is_some_and(|p| p < j) && self.slots.contains(mask, *s);
+            !is_held && !self.profile.always[*s as usize]
+        };
+        let is_cast = |s: &u32| self.profile.program.is_cached_cast[*s as usize];
+        let mut forward = 0;
+        let shared: u64 = self.held_and_running(mask, j);
+        for moment in &op.moments {
+            let saved: u64 = moment.saved_only.iter().copied().filter(is_new).map(size).sum();
+            forward = forward.max((moment.running + saved).saturating_sub(shared));
+        }
+        let held: u64 = op.saves.iter().copied().filter(is_new).map(size).sum();
+        let casts: u64 = op.saves.iter().copied().filter(is_new).filter(is_cast).map(size).sum();
+        let (mut need, mut left) = (0, held);
+        for node in &op.nodes {
+            need = need.max(node.formula.max(node.reduction) + left);
+            left -= node.frees.iter().copied().filter(is_new).map(size).sum::<u64>();
+            need = need.max(node.after + left);
+        }
+        if j == graph.loss() {
+            need = need.max(self.profile.root + held);
+            // Also of a step that runs no kernel at all.
+            need = need.max(graph.static_bytes() + graph.input_bytes());
+        }
+        let mut mask = mask.clone();
+        self.slots.restrict(&mut mask, j + 1);
+        for &s in &op.saves {
+            self.slots.add(&mut mask, s);
+        }
+        let forward = Forward { need: forward, casts };
+        self.step(id, j + 1, mask, forward, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
+    }
+
+    /// Checkpoints the regions that start at cut `a`.
+    fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
+        let graph = self.profile.program.graph;
+        let mut mask = self.masks[id as usize].clone();
+        let shared = self.held_and_running(&mask, a);
+        let (mut inputs, mut held) = (0, 0);
+        let mut ending = self.slots.crossing(a).iter().copied().peekable();
+        for region in &locals.regions {
+            for &s in &locals.inputs[inputs..region.inputs as usize] {
+                if !self.slots.contains(&mask, s) {
+                    held += graph.size(s);
+                    self.slots.add(&mut mask, s);
+                }
+            }
+            inputs = region.inputs as usize;
+            while let Some(s) = ending.next_if(|&s| self.profile.last_use[s as usize] < region.end) {
+                self.slots.remove(&mut mask, s);
+            }
+            let mut after = mask.clone();
+            for &s in &locals.kept[..region.kept_until as usize] {
+                if self.profile.last_use[s as usize] >= region.end {
+                    self.slots.add(&mut after, s);
+                }
+            }
+            let forward = Forward { need: region.forward.saturating_sub(shared), casts: 0 };
+            let need = (region.backward + held).max(region.after_inputs);
+            let step = Step { to: 0, held: held + region.kept, need, time: region.time, kind };
+            match self.inside {
+                Inside::Planned(plans) if kind == StepKind::Region => {
+                    for (variant, plan) in plans.of(a, region.end) {
+                        let need = (plan.backward + held).max(region.after_inputs);
+                        let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
+                        self.step(id, region.end, after.clone(), forward, nested);
+                    }
+                    self.step(id, region.end, after, forward, step);
+                }
+                Inside::Anything if kind == StepKind::Region => {
+                    self.step(id, region.end, after, forward, Step { need: region.floor + held, ..step });
+                }
+                _ => self.step(id, region.end, after, forward, step),
+            }
+        }
+    }
+
+    /// Bytes of the mask that the running code holds as well: counted once. Casts never count as held there.
+    fn held_and_running(&self, mask: &[u64], cut: u32) -> u64 {
+        let is = |s: &&u32| {
+            self.profile.running_until[**s as usize] >= cut
+                && self.slots.contains(mask, **s)
+                && !self.profile.program.is_cached_cast[**s as usize]
+        };
+        self.slots.crossing(cut).iter().filter(is).map(|&s| self.profile.program.graph.size(s)).sum()
+    }
+
+    /// Adds a step unless it passes the limit. `step.need` is that of the backward pass.
+    fn step(&mut self, id: u32, cut: u32, mask: Vec<u64>, forward: Forward, mut step: Step) {
+        let (w, w_forward) = (self.least_held[id as usize], self.least_forward[id as usize]);
+        if w + step.need > self.limit || w_forward + forward.need > self.limit {
+            return;
+        }
+        step.to = self.reach(cut, mask, (w + step.held, w_forward + step.held - forward.casts));
+        if self.profile.has_casts {
+            self.forward.push(forward);
+        } else {
+            step.need = step.need.max(forward.need);
+        }
+        self.steps.push(step);
+    }
+
+    pub(super) fn finish(mut self, regions: u64) -> Network {
+        // At most one state lies behind the loss: nothing crosses that cut.
+        let end = self.profile.operators.len() as u32;
+        for id in std::mem::take(&mut self.pending[end as usize]) {
+            self.differences.add(&self.masks[id as usize..=id as usize], end, self.slots, |_| 0);
+            self.order[id as usize] = self.processed;
+            self.processed += 1;
+            self.first.push(self.steps.len() as u32);
+        }
+        for step in &mut self.steps {
+            step.to = self.order[step.to as usize];
+        }
+        let mut by_order: Vec<u32> = (0..self.order.len() as u32).collect();
+        by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
+        let free = self.free.iter().map(|free| free.map(|id| self.order[id as usize])).collect();
+        Network {
+            cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
+            end: self.profile.operators.len() as u32,
+            first: self.first,
+            steps: self.steps,
+            forward: self.forward,
+            differences: self.differences,
+            free,
+            limit: self.limit,
+            regions,
+        }
+    }
+}
