@@ -58,7 +58,7 @@ fn error(predicted: u64, measured: u64) -> u64 {
 #[test]
 fn peaks_equal_those_that_pytorch_reached() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let mut files: Vec<_> = [data.clone(), data.join("random"), data.join("chosen")]
+    let mut files: Vec<_> = [data.clone(), data.join("random"), data.join("chosen"), data.join("neighbours")]
         .iter()
         .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()))
         .collect();

