@@ -143,6 +143,24 @@ impl<'a> Solver<'a> {
         (priced.max(self.facts[frame.class as usize].proven(m)), price)
     }
 
+    /// The lower bound if it is at most `limit`. What has been proven excludes most frames, and costs less to look up than a
+    /// priced bound.
+    fn bound_within(&self, s: usize, t: usize, m: u64, near: usize, limit: u64) -> Option<u64> {
+        let frame = self.frames.get(s, t);
+        if m < frame.least {
+            return None;
+        }
+        if m >= frame.full {
+            return Some(0);
+        }
+        let proven = self.facts[frame.class as usize].proven(m);
+        if proven > limit {
+            return None;
+        }
+        let bound = proven.max(self.prices.bound(s, t, m, near).0);
+        Some(bound).filter(|&b| b <= limit)
+    }
+
     /// The best schedule known; `m` is no less than the frame's least memory.
     fn reached(&self, s: usize, t: usize, m: u64) -> Reached {
         let frame = self.frames.get(s, t);
@@ -203,24 +221,28 @@ impl<'a> Solver<'a> {
         let first = options.len();
         let tape = self.stages.get(s).tape;
         if m >= self.stages.save(s, t).max(tape) && s < t {
-            let (bound, _) = self.bound(s + 1, t, m - tape, price);
-            if bound <= limit {
-                options.push((bound, 0));
-            }
+            options.extend(self.bound_within(s + 1, t, m - tape, price, limit).map(|bound| (bound, 0)));
         }
         let last = self.last_jump(s, t, m, limit);
+        // Less than `limit` is no use to an inner frame that is longer and finds no smaller a gradient: its schedules, less
+        // the stages behind, are schedules of the shorter one.
+        let mut excluded = u64::MAX;
         self.prices.jumps((s, t, m), last, price, limit, self.stages.time(1, s), |k| {
+            let gradient = self.stages.get(k - 1).gradient;
+            if gradient >= excluded {
+                return;
+            }
             let again = self.stages.time(s, k);
             let (Some(room), Some(left)) = (limit.checked_sub(again), m.checked_sub(self.stages.get(k - 1).output))
             else {
                 return;
             };
-            let (rest, _) = self.bound(k, t, left, price);
-            if rest <= room {
-                let (inner, _) = self.bound(s, k - 1, m, price);
-                if inner <= room - rest {
-                    options.push((again + rest + inner, (k - s) as u16));
-                }
+            let Some(inner) = self.bound_within(s, k - 1, m, price, room) else {
+                excluded = gradient;
+                return;
+            };
+            if let Some(rest) = self.bound_within(k, t, left, price, room - inner) {
+                options.push((again + rest + inner, (k - s) as u16));
             }
         });
         options[first..].sort_unstable();
