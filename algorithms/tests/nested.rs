@@ -128,6 +128,23 @@ fn on_long_chains_nesting_reaches_what_no_flat_plan_reaches() {
 }
 
 #[test]
+fn another_level_is_never_worse() {
+    for trace in [synthetic::chain(3, 60), synthetic::Transformer::with_operators(300).trace()] {
+        let graph = Graph::new(trace).unwrap();
+        let predictor = Predictor::new(&graph);
+        let costs = costs(&graph);
+        let planner = Planner::new(&predictor, &costs);
+        let found = [1, 2, 3, 4].map(|nesting| planner.least_peak(&Options { nesting, ..Options::default() }).unwrap());
+        println!("{}: {:?}", graph.name(), found.each_ref().map(|f| f.peak));
+        assert!(found.is_sorted_by(|a, b| (a.peak, a.time_ns) >= (b.peak, b.time_ns)));
+        let budget = found[1].peak;
+        let times = [2, 3]
+            .map(|nesting| planner.least_time(budget, &Options { nesting, ..Options::default() }).unwrap().time_ns);
+        assert!(times[1] <= times[0], "{times:?}");
+    }
+}
+
+#[test]
 fn nested_plans_of_real_networks_pass_the_checker() {
     for (name, gain) in [("resnet50-b32", 18), ("unet-b8", 13), ("densenet121-b32", 8)] {
         let graph = zoo::load(name).unwrap();

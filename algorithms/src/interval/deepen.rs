@@ -1,7 +1,7 @@
 //! The questions of the planner, with regions within regions.
 //!
-//! The flat plan comes first: it is exact and quick, and its peak bounds the search for nested ones. Of both, the better
-//! plan by the predictor's word is the answer. It is not proven; the lower bound that comes with it is: it holds for
+//! The plan with one level less comes first, in the end the flat one, which is exact and quick; its peak bounds the search.
+//! Of both, the better plan by the predictor's word is the answer. It is not proven; the lower bound that comes with it is: it holds for
 //! plans of any depth, because a region is taken to need no more than each of its operators does alone.
 
 use std::sync::Arc;
@@ -27,10 +27,11 @@ impl Planner<'_, '_> {
     /// Least peak that was found, and among the plans that reach it the least recomputation.
     pub(super) fn nested_least_peak(&self, options: &Options<'_>) -> Result<Outcome, Error> {
         let started = Instant::now();
-        let flat = self.least_peak(&Options { nesting: 1, ..options.clone() })?;
-        let limit = self.pass_peak(&flat);
+        // A plan of fewer levels is one of more: what is found is never worse for another level.
+        let fewer = self.least_peak(&Options { nesting: options.nesting - 1, ..options.clone() })?;
+        let limit = self.pass_peak(&fewer);
         let rank = |o: &Outcome| (o.peak, o.time_ns);
-        let mut best = flat;
+        let mut best = fewer;
         for _ in 0..ROUNDS {
             let nested = self.insides(limit, &best.segments, options);
             let least = self.prepare_with(limit, options, Some(&nested)).rest.least.min(limit);
@@ -53,12 +54,12 @@ impl Planner<'_, '_> {
     /// Least recomputation that was found within a budget in bytes.
     pub(super) fn nested_least_time(&self, budget: u64, options: &Options<'_>) -> Result<Outcome, Error> {
         let started = Instant::now();
-        let flat = self.least_time(budget, &Options { nesting: 1, ..options.clone() });
-        if flat.as_ref().is_ok_and(|flat| flat.time_ns == 0) {
-            return flat;
+        let fewer = self.least_time(budget, &Options { nesting: options.nesting - 1, ..options.clone() });
+        if fewer.as_ref().is_ok_and(|fewer| fewer.time_ns == 0) {
+            return fewer;
         }
         let limit = self.limit(budget, options)?;
-        let mut best = flat.ok();
+        let mut best = fewer.ok();
         for _ in 0..ROUNDS {
             let known = best.as_ref().map_or(u64::MAX, |best| best.time_ns);
             let near = best.as_ref().map_or(&[][..], |best| &best.segments);
