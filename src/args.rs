@@ -102,8 +102,8 @@ pub(crate) struct Exact {
     #[arg(long, value_name = "GLOB", help_heading = REGIONS)]
     pub never: Vec<String>,
     /// Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound
-    #[arg(long, value_name = "SECONDS", help_heading = SEARCH)]
-    pub time_limit: Option<u64>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = SEARCH)]
+    pub time_limit: Option<std::time::Duration>,
     /// Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound
     #[arg(long, value_name = "N", help_heading = SEARCH)]
     pub max_labels: Option<u64>,
@@ -361,4 +361,10 @@ pub(crate) struct Man {
 fn optimizers() -> impl clap::builder::TypedValueParser<Value = Optimizer> {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
     PossibleValuesParser::new(Optimizer::ALL.map(Optimizer::name)).try_map(|name| name.parse::<Optimizer>())
+}
+
+/// A number of seconds, whole or not.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let parsed = text.trim().parse().ok().and_then(|s| std::time::Duration::try_from_secs_f64(s).ok());
+    parsed.ok_or_else(|| "expected seconds, for example 30 or 0.5".into())
 }

@@ -122,6 +122,7 @@ fn claim(graph: &Graph, entry: &Entry) -> Plan {
         budget: None,
         status: Status::default(),
         lower_bound: None,
+        gap: None,
         granularity: None,
         segments: Some(entry.segments.clone()),
         checkpoints: None,

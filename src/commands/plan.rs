@@ -2,6 +2,7 @@
 
 use remat::algorithms::Regions;
 use remat::algorithms::interval::Error::BudgetTooSmall;
+use remat::algorithms::plan::{Objective, Status};
 use remat::algorithms::predict::Predictor;
 use remat::bytes::human;
 use remat::graphs::{Document, Source};
@@ -173,14 +174,25 @@ fn refused(settings: &Settings, graph: &str, error: &remat::Error) -> Result<(),
 fn peak(plan: &Plan) -> String {
     let peak = |p: Option<remat::Peaks>| p.map_or(0, |p| p.peak);
     let (with, without) = (peak(plan.predicted), peak(plan.without));
-    format!("peak {} instead of {} ({})", human(with), human(without), table::percent(with, without))
+    let share = table::percent(with, without);
+    format!("peak {} instead of {} ({share}){}", human(with), human(without), gap(plan))
+}
+
+/// How far a plan that is not proven may be from the best.
+fn gap(plan: &Plan) -> String {
+    let Some(gap) = plan.gap.filter(|_| plan.status == Status::Feasible) else { return String::new() };
+    let what = match plan.objective {
+        Objective::MinPeak => "a peak",
+        Objective::MinTime => "recomputation",
+    };
+    format!(", not proven: {what} more than {:.1}% less is impossible", gap * 100.0)
 }
 
 fn summary(plan: &Plan, picture: Option<&Picture<'_>>) -> String {
     let mut pairs = vec![
         ("graph", plan.graph.clone()),
         ("algorithm", plan.algorithm.clone()),
-        ("status", format!("{:?}", plan.status).to_lowercase()),
+        ("status", format!("{:?}", plan.status).to_lowercase() + &gap(plan)),
     ];
     let both = |get: fn(&remat::Peaks) -> u64| {
         let of = |p: &Option<remat::Peaks>| p.as_ref().map_or(0, get);

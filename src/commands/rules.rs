@@ -1,7 +1,5 @@
 //! What the exact planner may do, from arguments to settings.
 
-use std::time::Duration;
-
 use remat::bytes::{Budget, human};
 use remat::{Algorithm, Granularity, Options, Plan, RegionRules};
 
@@ -18,7 +16,7 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
     options.selective = rules.selective;
     options.nesting = rules.nesting;
     options.max_labels = rules.max_labels;
-    options.time_limit = rules.time_limit.map(Duration::from_secs);
+    options.time_limit = rules.time_limit;
 }
 
 /// Refuses what only the exact planner heeds, where another planner would leave it out.

@@ -45,6 +45,28 @@ fn the_same_input_gives_the_same_plan() {
 }
 
 #[test]
+fn a_stopped_search_names_its_bound_and_gap() {
+    let plan = json("plan resnet50-b32 --budget 60% --max-labels 20");
+    assert_eq!(plan["status"], "feasible");
+    let bound = plan["lower_bound"].as_u64().unwrap() as f64;
+    let time = plan["recompute"]["time"].as_f64().unwrap() * 1e9;
+    assert!(bound > 0.0 && (plan["gap"].as_f64().unwrap() - (1.0 - bound / time)).abs() < 1e-6, "{plan}");
+
+    let plan = json("plan resnet50-b32 --nesting 2 --time-limit 0.5");
+    let (bound, peak) = (plan["lower_bound"].as_u64().unwrap(), plan["predicted"]["peak"].as_u64().unwrap());
+    assert!((plan["gap"].as_f64().unwrap() - (1.0 - bound as f64 / peak as f64)).abs() < 1e-6, "{plan}");
+
+    let plan = json("plan resnet50-b32 --budget 60%");
+    assert!(plan["status"] == "optimal" && plan["gap"].is_null(), "{plan}");
+    for limit in ["abc", "1e400", "nan"] {
+        let refused = remat(&format!("plan resnet50-b32 --time-limit {limit}")).assert().code(2);
+        assert!(
+            String::from_utf8_lossy(&refused.get_output().stderr).contains("expected seconds, for example 30 or 0.5")
+        );
+    }
+}
+
+#[test]
 fn a_plan_for_people() {
     remat("plan resnet18-b64 --algorithm linear --format table").assert().success().stderr_eq("").stdout_eq(str![[
         r#"

@@ -46,6 +46,7 @@ impl Provenance {
             budget: self.budget,
             status: self.status,
             lower_bound: self.lower_bound,
+            gap: None,
             granularity: None,
             segments: None,
             checkpoints: None,
@@ -138,9 +139,16 @@ pub fn graph_plan(
     let mut scratch = Scratch::default();
     let (replayed, again) = rerun(predictor, costs, &regions, &mut scratch);
     name_operators(graph, &mut segments);
+    let predicted = predictor.with_optimizer(&replayed, optimizer);
+    let value = match provenance.objective {
+        Objective::MinPeak => predicted.peak,
+        Objective::MinTime => again.ns,
+    };
+    let above = |bound: u64| if value == 0 { 0.0 } else { value.saturating_sub(bound) as f64 / value as f64 };
     Ok(Plan {
+        gap: provenance.lower_bound.map(above),
         segments: Some(segments),
-        predicted: Some(predictor.with_optimizer(&replayed, optimizer)),
+        predicted: Some(predicted),
         without: Some(predictor.peaks(&Regions::default(), optimizer, &mut scratch)),
         recompute: Some(again.stated(costs)),
         ..provenance.plan(graph.name())

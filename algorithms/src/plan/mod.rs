@@ -41,6 +41,9 @@ pub struct Plan {
     /// Proven lower bound on the objective, where the search was stopped before proving optimality.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lower_bound: Option<u64>,
+    /// How much of the objective's value lies above that bound, as a share: no plan is better by more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<f64>,
     /// What the regions are made of, where they were to be whole modules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granularity: Option<Granularity>,
