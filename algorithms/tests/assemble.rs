@@ -85,6 +85,7 @@ fn field_names_are_those_of_the_format() {
         "algorithm",
         "budget",
         "format",
+        "gap",
         "graph",
         "lower_bound",
         "objective",

@@ -14,6 +14,9 @@ use super::prepare::Prepared;
 const RUN: usize = 12;
 const ROUND: usize = 4;
 
+/// Most budgets of a grid; a finer one is answered by all points.
+const GRID: u64 = 20_000;
+
 /// Which points of the frontier are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
@@ -55,8 +58,10 @@ impl Planner<'_, '_> {
         let least = prepared.rest.least;
         let range = plain - least;
         let mut points = match resolution {
-            Resolution::Step(step) => self.grid(&prepared, plain, step.max(1), options, started, progress),
-            Resolution::Exact => self.every(&prepared, plain, options, started, progress),
+            Resolution::Step(step) if range / step.max(1) < GRID => {
+                self.grid(&prepared, plain, step.max(1), options, started, progress)
+            }
+            _ => self.every(&prepared, plain, options, started, progress),
         };
         progress(range, range);
         // Peaks are the predictor's: sort and drop what another point beats.
@@ -128,10 +133,9 @@ impl Planner<'_, '_> {
         while limit >= least {
             progress(plain - limit, plain - least);
             let Some(answer) = answer(prepared, limit, Known::NOTHING, options, started).answer else { break };
-            let outcome = self.outcome(prepared, Some(answer), options, None, started);
-            // The peak of the passes; the optimizer's own step may be the larger one.
-            let peak = self.pass_peak(&outcome).min(limit);
-            points.push(outcome);
+            // By the network's bounds, not the predictor's word: that can be above the limit where regions nest.
+            let peak = prepared.network.peak(&answer.path.steps);
+            points.push(self.outcome(prepared, Some(answer), options, None, started));
             let Some(next) = peak.checked_sub(1) else { break };
             limit = next;
         }

@@ -152,6 +152,21 @@ impl Network {
         Ok(b.finish(regions))
     }
 
+    /// Peak of a path, given by its steps.
+    pub(super) fn peak(&self, path: &[u32]) -> u64 {
+        let (mut peak, mut held, mut casts) = (0, 0, 0);
+        for &i in path {
+            let step = &self.steps[i as usize];
+            peak = peak.max(held + step.need);
+            if let Some(forward) = self.forward.get(i as usize) {
+                peak = peak.max(held - casts + forward.need);
+                casts += forward.casts;
+            }
+            held += step.held;
+        }
+        peak
+    }
+
     pub(super) fn len(&self) -> usize {
         self.cuts.len()
     }
