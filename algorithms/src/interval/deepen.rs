@@ -63,7 +63,8 @@ impl Planner<'_, '_> {
         for _ in 0..ROUNDS {
             let known = best.as_ref().map_or(u64::MAX, |best| best.time_ns);
             let near = best.as_ref().map_or(&[][..], |best| &best.segments);
-            let Some(found) = self.deeper(budget, limit, known, near, options, started) else { break };
+            let found = self.deeper(budget, limit, known, near, options, started);
+            let Some(found) = found.filter(|found| found.time_ns < known) else { break };
             best = Some(found);
         }
         let best = if let Some(best) = best { best } else { self.nested_least_peak(options)? };

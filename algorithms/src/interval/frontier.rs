@@ -63,6 +63,15 @@ impl Planner<'_, '_> {
             }
             _ => self.every(&prepared, plain, options, started, progress),
         };
+        if options.nesting > 1 {
+            // A plan of fewer levels is one of more.
+            let fewer = Options { nesting: options.nesting - 1, ..options.clone() };
+            points.extend(self.frontier(resolution, &fewer, &mut |_, _| {})?.points);
+            points.push(self.nested_least_peak(options)?);
+            for point in points.iter_mut().filter(|point| point.time_ns > 0) {
+                point.status = Status::Feasible;
+            }
+        }
         progress(range, range);
         // Peaks are the predictor's: sort and drop what another point beats.
         points.sort_by_key(|p| (p.time_ns, p.peak));
