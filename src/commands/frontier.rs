@@ -50,6 +50,11 @@ struct Point {
     time: f64,
     overhead: f64,
     status: Status,
+    /// Of a plan that is not proven: nanoseconds that no plan within its peak undercuts, and how far it is above, as a share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lower_bound: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<f64>,
     segments: Vec<Segment>,
 }
 
@@ -61,6 +66,8 @@ impl Point {
             time: again.time,
             overhead: again.overhead,
             status: plan.status,
+            lower_bound: plan.lower_bound,
+            gap: plan.gap,
             segments: plan.segments.unwrap_or_default(),
         }
     }
@@ -97,7 +104,11 @@ fn text(points: &Points) -> String {
                 table::percent(p.peak, points.without),
                 format!("{:.2}%", p.overhead * 100.0),
                 p.segments.len().to_string(),
-                if p.status == Status::Optimal { "optimal".into() } else { String::new() },
+                match (p.status, p.gap) {
+                    (Status::Optimal, _) => "optimal".into(),
+                    (_, Some(gap)) => format!("gap {:.1}%", gap * 100.0),
+                    _ => "feasible".into(),
+                },
             ],
         );
     }
