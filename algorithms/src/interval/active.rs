@@ -4,7 +4,7 @@ use super::least::Rest;
 use super::network::Network;
 
 /// Fixed-point scale of multipliers: a multiplier `m` prices one byte at `m / 2^SCALE` nanoseconds.
-const SCALE: u32 = 32;
+pub(super) const SCALE: u32 = 32;
 
 /// A step within a bound.
 #[derive(Debug, Clone, Copy)]

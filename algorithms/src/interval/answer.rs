@@ -22,13 +22,15 @@ const MAX_LABELS: u64 = 12_000_000;
 /// Most operators of a region in the network that is searched first.
 pub(super) const SHORT: u32 = 48;
 
-/// One answer of the search.
+/// What a search came to.
 pub(super) struct Answer {
     /// Bound on the peak of the passes that was given.
     pub limit: u64,
     /// Price of a byte under which the bound was best.
     pub price: Option<u64>,
-    pub path: Path,
+    /// The best path, if one takes less than the time that was known.
+    pub path: Option<Path>,
+    /// Does no other path take less?
     pub is_proven: bool,
     /// No path of the network takes less.
     pub lower_bound: u64,
@@ -40,15 +42,6 @@ pub(super) struct Answer {
 pub(super) struct Work {
     pub labels: u64,
     pub candidates: u64,
-}
-
-/// What a search for a path below a time came to.
-pub(super) struct Searched {
-    pub answer: Option<Answer>,
-    /// Is there no path below that time, or none below the answer's?
-    pub is_proven: bool,
-    pub lower_bound: u64,
-    pub work: Work,
 }
 
 /// What is known before a search.
@@ -71,15 +64,13 @@ impl Planner<'_, '_> {
     ///
     /// A large network is not built at once: a plan of short regions bounds the time, and with it the long regions that
     /// a better plan can have (`long`).
-    pub(super) fn within(&self, limit: u64, options: &Options<'_>, started: Instant) -> (Prepared, Option<Answer>) {
+    pub(super) fn within(&self, limit: u64, options: &Options<'_>, started: Instant) -> (Prepared, Answer) {
         let is_large = self.profile.is_exact && self.profile.operators.len() as u32 > 4 * self.short;
-        let found = is_large.then(|| self.short_first(limit, options, started)).flatten();
-        if let Some((prepared, answer)) = found {
-            return (prepared, Some(answer));
-        }
-        let prepared = self.prepare(limit, options);
-        let answer = answer(&prepared, limit, Known::NOTHING, options, started).answer;
-        (prepared, answer)
+        is_large.then(|| self.short_first(limit, options, started)).flatten().unwrap_or_else(|| {
+            let prepared = self.prepare(limit, options);
+            let answer = answer(&prepared, limit, Known::NOTHING, options, started);
+            (prepared, answer)
+        })
     }
 
     /// `None` if short regions are not enough.
@@ -104,12 +95,12 @@ impl Planner<'_, '_> {
             }
         };
         let beams = Known { only_beams: true, ..Known::NOTHING };
-        let mut first = answer(&short, limit, beams, options, started).answer?;
+        let mut first = answer(&short, limit, beams, options, started);
+        let time = first.path.as_ref()?.time;
         let price = first.price.filter(|_| !is_over(options, started));
         let Some(price) = price else { return Some((short, first)) };
         let costs = long::Costs::of(&relaxed, &self.profile, self.keeps(options), longest, price);
         drop(relaxed);
-        let time = first.path.time;
         first.lower_bound = costs.least().min(time);
         short.is_complete = true;
         first.is_proven = first.lower_bound == time;
@@ -117,21 +108,17 @@ impl Planner<'_, '_> {
             return Some((short, first));
         }
         let all = self.prepare_worthy(limit, &Worth { costs: &costs, below: time }, options);
-        let found = answer(&all, limit, Known { time, price: Some(price), only_beams: false }, options, started);
-        if all.is_complete {
-            first.lower_bound = found.lower_bound.max(first.lower_bound).min(time);
-            first.is_proven = found.is_proven || first.lower_bound == time;
+        let mut found = answer(&all, limit, Known { time, price: Some(price), only_beams: false }, options, started);
+        found.work = found.work.and(first.work);
+        // What the network may lack is covered by the other bound.
+        let bound = if all.is_complete { found.lower_bound } else { 0 };
+        let best = found.path.as_ref().map_or(time, |path| path.time);
+        found.lower_bound = bound.max(first.lower_bound).min(best);
+        found.is_proven = found.is_proven && all.is_complete || found.lower_bound == best;
+        if found.path.is_some() {
+            return Some((Prepared { is_complete: true, ..all }, found));
         }
-        if let Some(mut better) = found.answer {
-            better.work = better.work.and(first.work);
-            // What the network may lack is covered by the other bound.
-            let bound = if all.is_complete { better.lower_bound } else { 0 };
-            better.lower_bound = bound.max(first.lower_bound).min(better.path.time);
-            better.is_proven = better.is_proven && all.is_complete || better.lower_bound == better.path.time;
-            return Some((Prepared { is_complete: true, ..all }, better));
-        }
-        first.work = first.work.and(found.work);
-        Some((short, first))
+        Some((short, Answer { path: first.path, ..found }))
     }
 }
 
@@ -146,18 +133,12 @@ impl Work {
 }
 
 /// Least time within `limit`, below what is known.
-pub(super) fn answer(
-    prepared: &Prepared,
-    limit: u64,
-    known: Known,
-    options: &Options<'_>,
-    started: Instant,
-) -> Searched {
+pub(super) fn answer(prepared: &Prepared, limit: u64, known: Known, options: &Options<'_>, started: Instant) -> Answer {
     let Prepared { network, rest, .. } = prepared;
     let below = known.time;
-    let nothing = Searched { answer: None, is_proven: true, lower_bound: below, work: Work::default() };
     if rest.least > limit {
-        return nothing;
+        let work = Work::default();
+        return Answer { limit, price: None, path: None, is_proven: true, lower_bound: below, work };
     }
     let mut active = Active::new(network, rest, limit, below, known.price);
     let stop = || is_over(options, started);
@@ -188,9 +169,7 @@ pub(super) fn answer(
     let best = path.as_ref().map_or(below, |p| p.time);
     is_proven |= best <= lower;
     let lower_bound = if is_proven { best } else { lower.min(best) };
-    let price = active.best_price();
-    let answer = path.map(|path| Answer { limit, price, path, is_proven, lower_bound, work });
-    Searched { answer, is_proven, lower_bound, work }
+    Answer { limit, price: active.best_price(), path, is_proven, lower_bound, work }
 }
 
 #[cfg(test)]
@@ -223,7 +202,8 @@ mod tests {
                         without += 1;
                         continue;
                     };
-                    assert_eq!((found.path.time, found.is_proven), (point.time_ns, true), "{} {point:?}", graph.name());
+                    let time = found.path.expect("a path").time;
+                    assert_eq!((time, found.is_proven), (point.time_ns, true), "{} {point:?}", graph.name());
                     proven += 1;
                     let beams = Options { max_labels: Some(0), ..options.clone() };
                     if let Some((_, found)) = planner.short_first(point.peak, &beams, Instant::now()) {

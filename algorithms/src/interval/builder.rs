@@ -4,16 +4,10 @@ use rustc_hash::FxHashMap;
 
 use super::differences::Differences;
 use super::network::{Forward, Inside, Network, Source, Step, StepKind};
-use super::profile::Profile;
 use super::scan::Locals;
-use super::slots::Slots;
 
 pub(super) struct Builder<'a, 'p, 'g> {
-    profile: &'a Profile<'p, 'g>,
-    slots: &'a Slots,
-    inside: Inside<'a>,
-    limit: u64,
-    free_from: Option<u32>,
+    source: Source<'a, 'p, 'g>,
     free: Vec<Option<u32>>,
     /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
     pending: Vec<Vec<u32>>,
@@ -34,13 +28,8 @@ pub(super) struct Builder<'a, 'p, 'g> {
 
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     pub(super) fn new(source: &Source<'a, 'p, 'g>) -> Self {
-        let slots = source.slots;
         let mut b = Self {
-            profile: source.profile,
-            slots,
-            inside: source.inside,
-            limit: source.limits.peak,
-            free_from: source.free_from,
+            source: *source,
             free: Vec::new(),
             pending: vec![Vec::new(); source.profile.operators.len() + 1],
             found: FxHashMap::default(),
@@ -55,13 +44,13 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             forward: Vec::new(),
             differences: Differences::default(),
         };
-        b.reach(0, vec![0; slots.words], (0, 0));
+        b.reach(0, vec![0; source.slots.words], (0, 0));
         b
     }
 
     /// The state at a cut with a mask, reached with held bytes `w`, with and without casts.
     fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: (u64, u64)) -> u32 {
-        self.slots.restrict(&mut mask, cut);
+        self.source.slots.restrict(&mut mask, cut);
         let next = self.masks.len() as u32;
         let id = *self.found.entry((cut, mask)).or_insert_with_key(|(_, mask)| {
             self.masks.push(mask.clone());
@@ -86,8 +75,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     /// Goes on from all states of a cut by all regions that start there.
     pub(super) fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
-        let is_free = self.free_from.is_some_and(|from| cut >= from);
-        let free = is_free.then(|| self.reach(cut, self.slots.alive_at(cut).to_vec(), (0, 0)));
+        let is_free = self.source.free_from.is_some_and(|from| cut >= from);
+        let free = is_free.then(|| self.reach(cut, self.source.slots.alive_at(cut).to_vec(), (0, 0)));
         self.free.push(free);
         let ids = std::mem::take(&mut self.pending[cut as usize]);
         let mut masks = Vec::with_capacity(ids.len());
@@ -105,21 +94,21 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             self.found.remove(&key);
             masks.push(key.1);
         }
-        let graph = self.profile.program.graph;
-        self.differences.add(&masks, cut, self.slots, |s| graph.size(s));
+        let graph = self.source.profile.program.graph;
+        self.differences.add(&masks, cut, self.source.slots, |s| graph.size(s));
     }
 
     /// Runs operator `j` plainly: it holds what it saves until its own nodes are done.
     fn plain(&mut self, id: u32, j: u32) {
-        let graph = self.profile.program.graph;
+        let graph = self.source.profile.program.graph;
         let size = |s: u32| graph.size(s);
-        let op = &self.profile.operators[j as usize];
+        let op = &self.source.profile.operators[j as usize];
         let mask = &self.masks[id as usize];
         let is_new = |s: &u32| {
-            let is_held = graph.producer(*s).is_some_and(|p| p < j) && self.slots.contains(mask, *s);
-            !is_held && !self.profile.always[*s as usize]
+            let is_held = graph.producer(*s).is_some_and(|p| p < j) && self.source.slots.contains(mask, *s);
+            !is_held && !self.source.profile.always[*s as usize]
         };
-        let is_cast = |s: &u32| self.profile.program.is_cached_cast[*s as usize];
+        let is_cast = |s: &u32| self.source.profile.program.is_cached_cast[*s as usize];
         let mut forward = 0;
         let shared: u64 = self.held_and_running(mask, j);
         for moment in &op.moments {
@@ -135,14 +124,14 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             need = need.max(node.after + left);
         }
         if j == graph.loss() {
-            need = need.max(self.profile.root + held);
+            need = need.max(self.source.profile.root + held);
             // Also of a step that runs no kernel at all.
             need = need.max(graph.static_bytes() + graph.input_bytes());
         }
         let mut mask = mask.clone();
-        self.slots.restrict(&mut mask, j + 1);
+        self.source.slots.restrict(&mut mask, j + 1);
         for &s in &op.saves {
-            self.slots.add(&mut mask, s);
+            self.source.slots.add(&mut mask, s);
         }
         let forward = Forward { need: forward, casts };
         self.step(id, j + 1, mask, forward, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
@@ -150,32 +139,32 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     /// Checkpoints the regions that start at cut `a`.
     fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
-        let graph = self.profile.program.graph;
+        let graph = self.source.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
         let shared = self.held_and_running(&mask, a);
         let (mut inputs, mut held) = (0, 0);
-        let mut ending = self.slots.crossing(a).iter().copied().peekable();
+        let mut ending = self.source.slots.crossing(a).iter().copied().peekable();
         for region in &locals.regions {
             for &s in &locals.inputs[inputs..region.inputs as usize] {
-                if !self.slots.contains(&mask, s) {
+                if !self.source.slots.contains(&mask, s) {
                     held += graph.size(s);
-                    self.slots.add(&mut mask, s);
+                    self.source.slots.add(&mut mask, s);
                 }
             }
             inputs = region.inputs as usize;
-            while let Some(s) = ending.next_if(|&s| self.profile.last_use[s as usize] < region.end) {
-                self.slots.remove(&mut mask, s);
+            while let Some(s) = ending.next_if(|&s| self.source.profile.last_use[s as usize] < region.end) {
+                self.source.slots.remove(&mut mask, s);
             }
             let mut after = mask.clone();
             for &s in &locals.kept[..region.kept_until as usize] {
-                if self.profile.last_use[s as usize] >= region.end {
-                    self.slots.add(&mut after, s);
+                if self.source.profile.last_use[s as usize] >= region.end {
+                    self.source.slots.add(&mut after, s);
                 }
             }
             let forward = Forward { need: region.forward.saturating_sub(shared), casts: 0 };
             let need = (region.backward + held).max(region.after_inputs);
             let step = Step { to: 0, held: held + region.kept, need, time: region.time, kind };
-            match self.inside {
+            match self.source.inside {
                 Inside::Planned(plans) if kind == StepKind::Region => {
                     for (variant, plan) in plans.of(a, region.end) {
                         let need = (plan.backward + held).max(region.after_inputs);
@@ -195,21 +184,21 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     /// Bytes of the mask that the running code holds as well: counted once. Casts never count as held there.
     fn held_and_running(&self, mask: &[u64], cut: u32) -> u64 {
         let is = |s: &&u32| {
-            self.profile.running_until[**s as usize] >= cut
-                && self.slots.contains(mask, **s)
-                && !self.profile.program.is_cached_cast[**s as usize]
+            self.source.profile.running_until[**s as usize] >= cut
+                && self.source.slots.contains(mask, **s)
+                && !self.source.profile.program.is_cached_cast[**s as usize]
         };
-        self.slots.crossing(cut).iter().filter(is).map(|&s| self.profile.program.graph.size(s)).sum()
+        self.source.slots.crossing(cut).iter().filter(is).map(|&s| self.source.profile.program.graph.size(s)).sum()
     }
 
     /// Adds a step unless it passes the limit. `step.need` is that of the backward pass.
     fn step(&mut self, id: u32, cut: u32, mask: Vec<u64>, forward: Forward, mut step: Step) {
         let (w, w_forward) = (self.least_held[id as usize], self.least_forward[id as usize]);
-        if w + step.need > self.limit || w_forward + forward.need > self.limit {
+        if w + step.need > self.source.limits.peak || w_forward + forward.need > self.source.limits.peak {
             return;
         }
         step.to = self.reach(cut, mask, (w + step.held, w_forward + step.held - forward.casts));
-        if self.profile.has_casts {
+        if self.source.profile.has_casts {
             self.forward.push(forward);
         } else {
             step.need = step.need.max(forward.need);
@@ -219,9 +208,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     pub(super) fn finish(mut self, regions: u64) -> Network {
         // At most one state lies behind the loss: nothing crosses that cut.
-        let end = self.profile.operators.len() as u32;
+        let end = self.source.profile.operators.len() as u32;
         for id in std::mem::take(&mut self.pending[end as usize]) {
-            self.differences.add(&self.masks[id as usize..=id as usize], end, self.slots, |_| 0);
+            self.differences.add(&self.masks[id as usize..=id as usize], end, self.source.slots, |_| 0);
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.first.push(self.steps.len() as u32);
@@ -234,13 +223,13 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let free = self.free.iter().map(|free| free.map(|id| self.order[id as usize])).collect();
         Network {
             cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
-            end: self.profile.operators.len() as u32,
+            end: self.source.profile.operators.len() as u32,
             first: self.first,
             steps: self.steps,
             forward: self.forward,
             differences: self.differences,
             free,
-            limit: self.limit,
+            limit: self.source.limits.peak,
             regions,
         }
     }

@@ -36,8 +36,11 @@ impl Planner<'_, '_> {
             let nested = self.insides(limit, &best.segments, options);
             let least = self.prepare_with(limit, options, Some(&nested)).rest.least.min(limit);
             let prepared = self.prepare_with(least, options, Some(&nested));
-            let Some(answer) = answer(&prepared, least, Known::NOTHING, options, started).answer else { break };
-            let found = self.outcome(&prepared, Some(answer), options, None, started);
+            let answer = answer(&prepared, least, Known::NOTHING, options, started);
+            if answer.path.is_none() {
+                break;
+            }
+            let found = self.outcome(&prepared, answer, options, None, started);
             if rank(&found) >= rank(&best) {
                 break;
             }
@@ -79,15 +82,19 @@ impl Planner<'_, '_> {
     }
 
     /// A network of plans with peaks up to `plain`. Insides of regions are planned for peaks up to the least flat one: above
-    /// it, nesting gains little.
-    pub(super) fn prepare_for_all(&self, plain: u64, options: &Options<'_>) -> Result<Prepared, Error> {
+    /// it, nesting gains little. With it the nested plan of least peak, if regions may nest.
+    pub(super) fn prepare_for_all(
+        &self,
+        plain: u64,
+        options: &Options<'_>,
+    ) -> Result<(Prepared, Option<Outcome>), Error> {
         if options.nesting < 2 {
-            return Ok(self.prepare(plain, options));
+            return Ok((self.prepare(plain, options), None));
         }
         let best = self.nested_least_peak(options)?;
         let flat = self.least_peak(&Options { nesting: 1, ..options.clone() })?;
         let nested = self.insides(self.pass_peak(&flat), &best.segments, options);
-        Ok(self.prepare_with(plain, options, Some(&nested)))
+        Ok((self.prepare_with(plain, options, Some(&nested)), Some(best)))
     }
 
     /// A nested plan within the budget that takes less time than `known`.
@@ -103,11 +110,9 @@ impl Planner<'_, '_> {
         let nested = self.insides(limit, near, options);
         for _ in 0..TRIES {
             let prepared = self.prepare_with(limit, options, Some(&nested));
-            if prepared.rest.least > limit {
-                return None;
-            }
-            let answer = answer(&prepared, limit, Known { time: known, ..Known::NOTHING }, options, started).answer?;
-            let found = self.outcome(&prepared, Some(answer), options, None, started);
+            let answer = answer(&prepared, limit, Known { time: known, ..Known::NOTHING }, options, started);
+            answer.path.as_ref()?;
+            let found = self.outcome(&prepared, answer, options, None, started);
             if found.peak <= budget {
                 return Some(found);
             }

@@ -54,7 +54,7 @@ impl Planner<'_, '_> {
     ) -> Result<Frontier, Error> {
         let started = Instant::now();
         let plain = self.plain_peak();
-        let prepared = self.prepare_for_all(plain, options)?;
+        let (prepared, nested) = self.prepare_for_all(plain, options)?;
         let least = prepared.rest.least;
         let range = plain - least;
         let mut points = match resolution {
@@ -63,11 +63,11 @@ impl Planner<'_, '_> {
             }
             _ => self.every(&prepared, plain, options, started, progress),
         };
-        if options.nesting > 1 {
+        if let Some(nested) = nested {
             // A plan of fewer levels is one of more.
             let fewer = Options { nesting: options.nesting - 1, ..options.clone() };
             points.extend(self.frontier(resolution, &fewer, &mut |_, _| {})?.points);
-            points.push(self.nested_least_peak(options)?);
+            points.push(nested);
             for point in points.iter_mut().filter(|point| point.time_ns > 0) {
                 point.status = Status::Feasible;
             }
@@ -119,9 +119,10 @@ impl Planner<'_, '_> {
                 break;
             }
             let known = Known { time, price, ..Known::NOTHING };
-            if let Some(answer) = answer(prepared, limit, known, options, started).answer {
+            let answer = answer(prepared, limit, known, options, started);
+            if answer.path.is_some() {
                 price = answer.price.or(price);
-                points.push(self.outcome(prepared, Some(answer), options, None, started));
+                points.push(self.outcome(prepared, answer, options, None, started));
             }
         }
         points
@@ -141,10 +142,11 @@ impl Planner<'_, '_> {
         let mut limit = plain;
         while limit >= least {
             progress(plain - limit, plain - least);
-            let Some(answer) = answer(prepared, limit, Known::NOTHING, options, started).answer else { break };
+            let answer = answer(prepared, limit, Known::NOTHING, options, started);
+            let Some(path) = &answer.path else { break };
             // By the network's bounds, not the predictor's word: that can be above the limit where regions nest.
-            let peak = prepared.network.peak(&answer.path.steps);
-            points.push(self.outcome(prepared, Some(answer), options, None, started));
+            let peak = prepared.network.peak(&path.steps);
+            points.push(self.outcome(prepared, answer, options, None, started));
             let Some(next) = peak.checked_sub(1) else { break };
             limit = next;
         }

@@ -7,12 +7,10 @@
 //! nothing. What a long region costs then depends on its two cuts by two terms, one of each, and the least of many is a
 //! running minimum.
 
+use super::active::SCALE;
 use super::keep::Keep;
 use super::network::Network;
 use super::profile::Profile;
-
-/// Fixed-point scale of prices, as that of `active`.
-const SCALE: u32 = 32;
 
 /// Unreachable.
 const NEVER: i128 = i128::MAX / 4;

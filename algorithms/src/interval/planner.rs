@@ -8,7 +8,7 @@ use crate::plan::{Regions, Segment, Stats, Status};
 use crate::predict::{Optimizer, Predictor, Scratch};
 
 use super::allowed::Allowed;
-use super::answer::{Answer, SHORT, Work};
+use super::answer::{Answer, SHORT};
 use super::bound;
 use super::keep::{self, Keep};
 use super::labels::Path;
@@ -141,7 +141,7 @@ impl<'p, 'g> Planner<'p, 'g> {
         let started = Instant::now();
         let limit = self.limit(budget, options)?;
         let (prepared, answer) = self.within(limit, options, started);
-        if answer.is_none() {
+        if answer.path.is_none() {
             return Err(self.too_small(budget, options));
         }
         let outcome = self.outcome(&prepared, answer, options, None, started);
@@ -240,27 +240,19 @@ impl<'p, 'g> Planner<'p, 'g> {
     pub(super) fn outcome(
         &self,
         prepared: &Prepared,
-        answer: Option<Answer>,
+        answer: Answer,
         options: &Options<'_>,
         least: Option<u64>,
         started: Instant,
     ) -> Outcome {
-        let none = Answer {
-            limit: u64::MAX,
-            price: None,
-            path: Path { time: 0, steps: Vec::new() },
-            is_proven: false,
-            lower_bound: 0,
-            work: Work::default(),
-        };
-        let answer = answer.unwrap_or(none);
-        let segments = self.segments(prepared, &answer.path);
+        let path = answer.path.unwrap_or(Path { time: 0, steps: Vec::new() });
+        let segments = self.segments(prepared, &path);
         let regions = Regions::resolve(self.predictor.graph(), &segments).unwrap_or_default();
         let peaks = self.predictor.peaks(&regions, options.optimizer, &mut Scratch::default());
         // Steps of nested regions bound what they take; the clock has the word.
         let time_ns = match &prepared.nested {
             Some(_) => rerun(self.predictor, &self.costs, &regions, &mut Scratch::default()).1.ns,
-            None => answer.path.time,
+            None => path.time,
         };
         let is_exact = prepared.is_complete && prepared.nested.is_none() && self.profile.is_exact;
         let is_optimal = answer.is_proven && is_exact;
@@ -272,7 +264,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             Some(_) => Some(bound::least_peak(&self.profile) + self.optimizer(options).0),
             None => {
                 let keeps = self.keeps(options);
-                Some(bound::least_time(&self.profile, keeps, answer.limit).min(answer.path.time))
+                Some(bound::least_time(&self.profile, keeps, answer.limit).min(path.time))
             }
         };
         debug_assert!(
