@@ -16,20 +16,9 @@ use remat_algorithms::rotor::{GraphPlanner, Solver, Stage, Stages};
 use remat_graphs::{CostModel, zoo};
 
 mod sizes;
+mod stages;
 
-fn residual(count: usize) -> Stages {
-    let mut all: Vec<Stage> = (0..count - 1)
-        .map(|i| {
-            let group = i * 3 / (count - 1);
-            let output = (1 << 24) >> group;
-            let tape = output * 5 / 2 + (2048 << group);
-            let forward = 1_000_000 >> group;
-            Stage { forward, output, tape, gradient: output, backward_extra: output / 2, ..Stage::default() }
-        })
-        .collect();
-    all.push(Stage { forward: 1000, ..Stage::default() });
-    Stages::new(1 << 20, 0, &all).expect("a valid chain")
-}
+use stages::residual;
 
 fn random(count: usize) -> Stages {
     let draws = sizes::random(3 * count);
@@ -47,7 +36,7 @@ fn rotor(c: &mut Criterion) {
     group.sample_size(10);
     for count in [50, 100, 200, 339] {
         group.throughput(Throughput::Elements(count as u64));
-        let mut chains = vec![("residual", residual(count))];
+        let mut chains = vec![("residual", residual(count).expect("a valid chain"))];
         if count <= 200 {
             chains.push(("random", random(count)));
         }

@@ -4,23 +4,14 @@
 use remat_algorithms::checker::check;
 use remat_algorithms::predict::{Predictor, Scratch};
 use remat_algorithms::{Regions, Segment};
-use remat_graphs::{Graph, Operator, StorageKind, Trace, synthetic};
+use remat_graphs::{Graph, StorageKind, Trace, synthetic};
 
 /// The same step, with the loss computed by the model's last operator and returned.
 fn inside(mut trace: Trace) -> Trace {
     let roots = trace.backward.iter().filter(|k| k.of.is_none()).flat_map(|k| k.reads.clone());
     let mut roots: Vec<u32> = roots.filter(|&s| trace.storages[s as usize].kind == StorageKind::Activation).collect();
-    roots.sort_unstable();
-    roots.dedup();
-    trace.outputs.extend(roots);
-    trace.operators.push(Operator {
-        name: "loss".into(),
-        op: "loss".into(),
-        module: String::new(),
-        random: false,
-        kernels: Vec::new(),
-        saves: Vec::new(),
-    });
+    roots.append(&mut trace.outputs);
+    synthetic::random::loss_inside(&mut trace, roots);
     trace
 }
 

@@ -3,24 +3,13 @@
 use std::fmt::Write;
 use std::time::Instant;
 
-use remat::algorithms::rotor::{Solver, Stage, Stages};
+use remat::algorithms::rotor::Solver;
 
 use crate::neighbours::time;
+use chains::residual;
 
-/// Three groups of equal blocks, as the chain of a residual network.
-fn residual(count: usize) -> Option<Stages> {
-    let mut all: Vec<Stage> = (0..count - 1)
-        .map(|i| {
-            let group = i * 3 / (count - 1);
-            let output = (1 << 24) >> group;
-            let tape = output * 5 / 2 + (2048 << group);
-            let forward = 1_000_000 >> group;
-            Stage { forward, output, tape, gradient: output, backward_extra: output / 2, ..Stage::default() }
-        })
-        .collect();
-    all.push(Stage { forward: 1000, ..Stage::default() });
-    Stages::new(1 << 20, 0, &all).ok()
-}
+#[path = "../../benches/stages/mod.rs"]
+mod chains;
 
 pub(crate) fn section() -> String {
     let mut out = String::from(

@@ -134,6 +134,7 @@ pub fn loss_inside(trace: &mut Trace, returned: Vec<u32>) {
     let is_activation = |s: &u32| trace.storages[*s as usize].kind == StorageKind::Activation;
     trace.outputs = returned.into_iter().chain(value).filter(is_activation).collect();
     trace.outputs.sort_unstable();
+    trace.outputs.dedup();
     trace.operators.push(Operator {
         name: "loss".into(),
         op: "loss".into(),
