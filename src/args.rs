@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use remat::{Algorithm, Optimizer};
+use remat::{Algorithm, MOST_NESTING, Optimizer};
 
 pub(crate) use report::{Chart, Published, Report};
 
@@ -89,7 +89,7 @@ pub(crate) struct Exact {
     pub selective: bool,
     /// How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of
     /// a proof
-    #[arg(long, value_name = "LEVELS", help_heading = REGIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
+    #[arg(long, value_name = "LEVELS", help_heading = REGIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NESTING)))]
     pub nesting: u32,
     /// What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator;
     /// module where --emit writes code]

@@ -32,7 +32,7 @@ pub use remat_graphs as graphs;
 
 pub use chains::{chain_candidates, chain_objective, plan_chain};
 pub use emit::EmitError;
-pub use options::{Error, Granularity, Options, RegionRules};
+pub use options::{Error, Granularity, MOST_NESTING, Options, RegionRules};
 pub use remat_algorithms::checker::{check_chain_plan as check_chain, check_plan as check};
 pub use remat_algorithms::interval::Resolution;
 pub use remat_algorithms::plan::Peaks;

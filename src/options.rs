@@ -12,6 +12,9 @@ use remat_graphs::cost::DEFAULT_DEVICE;
 
 use crate::bytes::Budget;
 
+/// Most levels of regions within regions that are planned: each recomputes once more.
+pub const MOST_NESTING: u32 = 8;
+
 /// What is wanted of a plan. The default is the best plan by peak, without an optimizer, with times of the default
 /// device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub struct Options {
     pub regions: RegionRules,
     /// May regions keep the results of chosen kernels?
     pub selective: bool,
-    /// Most levels of regions within regions; 1 for flat plans.
+    /// Most levels of regions within regions, up to [`MOST_NESTING`]; 1 for flat plans.
     pub nesting: u32,
     /// Most labels that the search for least recomputation keeps.
     pub max_labels: Option<u64>,

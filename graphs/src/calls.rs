@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::graph::Graph;
 use crate::modules::ModuleTree;
 use crate::trace::Returned;
@@ -15,7 +17,7 @@ use crate::trace::Returned;
 const HOLD: &str = "hold";
 
 /// A region of whole module calls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModuleRegion<'g> {
     /// First operator.
     pub start: u32,

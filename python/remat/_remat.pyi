@@ -1,6 +1,7 @@
 """The compiled core: documents go in and come out as JSON text."""
 
 __version__: str
+MOST_NESTING: int
 
 class Graph:
     """A checked training step."""

@@ -10,14 +10,12 @@ import torch
 from torch import nn
 
 from . import _apply, _card
+from ._remat import MOST_NESTING
 from ._step import Loss
 from ._units import human, parse_budget
 from .capture import capture
 from .errors import ApplyError
 from .graph import Candidate, Granularity, Graph
-
-MOST_NESTING = 8
-"""Deepest nesting of regions that is planned; each level recomputes once more."""
 
 
 class Plan:

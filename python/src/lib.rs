@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 use remat::algorithms::interval;
 use remat::algorithms::plan;
 use remat::bytes::Budget;
+use remat::graphs::ModuleRegions;
 use remat::graphs::read::{self, Document};
-use remat::graphs::{ModuleRegions, Returned};
 use remat::{Granularity, Optimizer, Options, RegionRules, Resolution, Segment, Step};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// How often a waiting call looks for signals.
 const HEARTBEAT: Duration = Duration::from_millis(50);
@@ -92,15 +92,6 @@ impl From<remat::Error> for Refusal {
     }
 }
 
-/// A region that a plan at module granularity may have.
-#[derive(Serialize)]
-struct Candidate<'a> {
-    start: u32,
-    end: u32,
-    modules: Vec<&'a str>,
-    results: Vec<Option<&'a Returned>>,
-}
-
 /// A checked training step.
 #[pyclass(frozen, module = "remat._remat")]
 struct Graph {
@@ -155,11 +146,7 @@ impl Graph {
     /// All regions that a plan at module granularity may have, as JSON.
     fn module_regions(&self) -> PyResult<String> {
         let regions = ModuleRegions::of(&self.graph);
-        let candidates: Vec<Candidate<'_>> = regions
-            .ranges()
-            .filter_map(|(start, end)| regions.get(start, end))
-            .map(|r| Candidate { start: r.start, end: r.end, modules: r.modules, results: r.results })
-            .collect();
+        let candidates: Vec<_> = regions.ranges().filter_map(|(start, end)| regions.get(start, end)).collect();
         serde_json::to_string(&candidates).map_err(value_error)
     }
 
@@ -197,5 +184,6 @@ impl Graph {
 #[pymodule]
 fn _remat(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("MOST_NESTING", remat::MOST_NESTING)?;
     module.add_class::<Graph>()
 }
