@@ -4,6 +4,7 @@ import functools
 import random
 import sys
 from pathlib import Path
+from typing import Callable
 
 import pytest
 import torch
@@ -25,9 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @functools.cache
-def _captured(name: str) -> tuple[Case, remat.Graph]:
-    case = CASES[name]()
-    return case, remat.capture(case.model(), case.args, case.kwargs, case.loss, autocast=case.autocast)
+def recorded(make: Callable[[], Case], device: str | None = None) -> tuple[Case, remat.Graph]:
+    """A case and its captured graph; each is captured once."""
+    case = make()
+    return case, remat.capture(case.model(), case.args, case.kwargs, case.loss, device=device, autocast=case.autocast)
 
 
 @pytest.fixture(params=list(CASES))
@@ -37,8 +39,8 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def captured():
-    """A case and its captured graph, by name; each is captured once."""
-    return _captured
+    """A case and its captured graph, by name."""
+    return lambda name: recorded(CASES[name])
 
 
 def module_plans(graph: remat.Graph, count: int) -> list[remat.Plan]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
-from conftest import module_plans, operator_plans
+from conftest import module_plans, operator_plans, recorded
 from others import OTHERS
 from test_gradients import same
 from test_peaks import hold_to
@@ -16,15 +14,9 @@ ON_CPU_ONLY = ("recurrent",)
 PLACES = [(name, device) for name in OTHERS for device in ("cpu", "cuda") if device == "cpu" or name not in ON_CPU_ONLY]
 
 
-@functools.cache
-def _captured(name: str, device: str):
-    case = OTHERS[name]()
-    return case, remat.capture(case.model(), case.args, case.kwargs, case.loss, device=device)
-
-
 @pytest.mark.parametrize("name, device", PLACES)
 def test_peaks(name, device):
-    case, graph = _captured(name, device)
+    case, graph = recorded(OTHERS[name], device)
     plans = [remat.Plan.by_hand(graph, []), *module_plans(graph, 2)]
     if "operator" in graph.granularities:
         plans += operator_plans(graph)
@@ -34,7 +26,7 @@ def test_peaks(name, device):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_gradients(name):
-    case, graph = _captured(name, "cpu")
+    case, graph = recorded(OTHERS[name], "cpu")
     for plan in module_plans(graph, 2):
         same(case, plan)
     if "operator" in graph.granularities:
@@ -42,7 +34,7 @@ def test_gradients(name):
 
 
 def test_custom_functions_cannot_be_exported():
-    case, graph = _captured("quantized", "cpu")
+    case, graph = recorded(OTHERS["quantized"], "cpu")
     assert graph.granularities == ("module",)
     with pytest.raises(remat.CaptureError, match="Rounded, whose own backward"):
         remat.capture(case.model(), case.args, granularity="operator")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 import torch
-from conftest import module_plans, operator_plans
+from conftest import module_plans, operator_plans, recorded
 from models import MODELS, Checkpointed, deberta, mean_square
 from test_gradients import same
 from test_peaks import hold_to
@@ -21,15 +19,9 @@ KEEPS_PAST_AUTOGRAD = ("mixtral",)
 """Custom operators in their exports keep tensors on their contexts, which a region does not let go of: a block for each layer."""
 
 
-@functools.cache
-def _captured(name: str, device: str):
-    case = MODELS[name]()
-    return case, remat.capture(case.model(), case.args, case.kwargs, case.loss, device=device)
-
-
 @pytest.mark.parametrize("name, device", PLACES)
 def test_peaks(name, device):
-    case, graph = _captured(name, device)
+    case, graph = recorded(MODELS[name], device)
     plans = [remat.Plan.by_hand(graph, []), module_plans(graph, 2)[1]]
     if "operator" in graph.granularities and name not in KEEPS_PAST_AUTOGRAD:
         plans += operator_plans(graph)[3:]
@@ -39,7 +31,7 @@ def test_peaks(name, device):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients(name):
-    case, graph = _captured(name, "cpu")
+    case, graph = recorded(MODELS[name], "cpu")
     same(case, module_plans(graph, 2)[1])
     if "operator" in graph.granularities:
         same(case, operator_plans(graph)[3], remat.Plan.by_hand(graph, [], granularity="operator"))
