@@ -76,6 +76,8 @@ pub(super) fn search(
     limit: u64,
     s: &mut Scratch,
 ) -> u64 {
+    // An earlier search may have left labels of states that it did not come to.
+    s.waiting.iter_mut().for_each(Vec::clear);
     s.waiting.resize(network.cuts.len(), Vec::new());
     s.spans.clear();
     s.spans.resize(network.cuts.len(), (0, 0));

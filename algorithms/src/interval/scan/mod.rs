@@ -108,7 +108,7 @@ pub(super) fn scan(profile: &Profile<'_, '_>, a: u32, bounds: &Bounds<'_>, marks
         s.backward(j);
         // Both grow with the end of the region, whatever earlier steps hold.
         let limit = bounds.limits.peak;
-        let is_too_large = s.now.interior > limit && j + 1 >= bounds.nested_until;
+        let is_too_large = s.now.interior > limit && j + 1 > bounds.nested_until;
         if is_too_large || s.now.forward.saturating_sub(bounds.crossing) > limit {
             break;
         }
