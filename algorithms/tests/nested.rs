@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout)]
 
 use remat_algorithms::cost::Costs;
-use remat_algorithms::interval::{Error, Options, Planner};
+use remat_algorithms::interval::{Allowed, Error, Options, Planner};
 use remat_algorithms::plan::{Status, assemble::rerun};
 use remat_algorithms::predict::{Predictor, Scratch};
 use remat_algorithms::{Regions, Segment, checker};
@@ -44,8 +44,8 @@ fn long_chain(layers: u32) -> Graph {
     let targets = r.input("targets", 512);
     for i in 0..layers {
         x = r.module(format!("layers.{i}"), |r| {
-            let y = r.linear(x, 512, 0, 1 << 20);
-            r.relu(y)
+            let y = r.module("linear", |r| r.linear(x, 512, 0, 1 << 20));
+            r.module("relu", |r| r.relu(y))
         });
     }
     let logits = r.linear(x, 512, 0, 1 << 20);
@@ -100,7 +100,7 @@ fn nested_plans_against_brute_force() {
     println!(
         "{graphs} graphs, {equal} with the least peak of all nested plans; nesting gains on {gains}, {reached} of them in full"
     );
-    assert!(graphs > 100 && equal * 100 >= graphs * 95 && reached * 100 >= gains * 75);
+    assert!(graphs > 100 && equal == graphs && gains >= 25 && reached == gains);
 }
 
 #[test]
@@ -120,11 +120,31 @@ fn on_long_chains_nesting_reaches_what_no_flat_plan_reaches() {
     let mib = peaks.map(|p| p >> 20);
     println!("{mib:?} MiB with one, two and three levels");
     // About 2 sqrt(n), 3 cbrt(n) and 4 n^(1/4) layers, and gradients.
-    assert!(peaks[1] * 100 < peaks[0] * 75 && peaks[2] < peaks[1], "{mib:?}");
+    assert!(peaks[1] * 100 < peaks[0] * 65 && peaks[2] * 100 < peaks[1] * 85, "{mib:?}");
     let budget = peaks[1];
     assert!(matches!(planner.least_time(budget, &Options::default()), Err(Error::BudgetTooSmall { .. })));
     let found = planner.least_time(budget, &Options { nesting: 2, ..Options::default() }).unwrap();
     assert!(found.peak <= budget);
+}
+
+/// Pools of one thread and of several share the work differently; an allocation that is used again must not show it.
+#[test]
+fn threads_change_nothing() {
+    let graph = long_chain(60);
+    let predictor = Predictor::new(&graph);
+    let costs = costs(&graph);
+    let modules = Allowed::modules(&graph);
+    let plan = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let planner = Planner::new(&predictor, &costs);
+        let options = Options { nesting: 4, allowed: Some(&modules), ..Options::default() };
+        let found = pool.install(|| planner.least_peak(&options)).unwrap();
+        (found.segments, found.peak, found.time_ns, found.stats.states, found.stats.evaluations)
+    };
+    let one = plan(1);
+    for threads in [2, 3, 4, 8] {
+        assert_eq!(plan(threads), one, "{threads} threads");
+    }
 }
 
 #[test]
@@ -146,7 +166,7 @@ fn another_level_is_never_worse() {
 
 #[test]
 fn nested_plans_of_real_networks_pass_the_checker() {
-    for (name, gain) in [("resnet50-b32", 18), ("unet-b8", 13), ("densenet121-b32", 8)] {
+    for (name, gain) in [("resnet50-b32", 18), ("unet-b8", 13), ("densenet121-b32", 8), ("resnet32-cifar-b512", 30)] {
         let graph = zoo::load(name).unwrap();
         let predictor = Predictor::new(&graph);
         let costs = costs(&graph);

@@ -169,6 +169,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                     for (variant, plan) in plans.of(a, region.end) {
                         let need = (plan.backward + held).max(region.after_inputs);
                         let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
+                        let forward = Forward { need: (region.forward + plan.calls).saturating_sub(shared), casts: 0 };
                         self.step(id, region.end, after.clone(), forward, nested);
                     }
                     self.step(id, region.end, after, forward, step);

@@ -254,6 +254,14 @@ impl<'p, 'g> Planner<'p, 'g> {
             Some(_) => rerun(self.predictor, &self.costs, &regions, &mut Scratch::default()).1.ns,
             None => path.time,
         };
+        debug_assert!(
+            prepared.nested.is_none()
+                || !self.profile.is_exact
+                || self.profile.has_casts
+                || prepared.network.peak(&path.steps) + self.optimizer(options).0 >= peaks.peak
+                || peaks.peak_optimizer == Some(peaks.peak),
+            "a nested plan needs more than its steps say"
+        );
         let is_exact = prepared.is_complete && prepared.nested.is_none() && self.profile.is_exact;
         let is_optimal = answer.is_proven && is_exact;
         let unproven = match least {

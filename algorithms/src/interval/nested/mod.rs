@@ -23,7 +23,6 @@ use crate::plan::Segment;
 use super::allowed::Allowed;
 use super::network::{Inside, Limits, scan_all};
 use super::profile::Profile;
-use super::scan::Locals;
 use super::slots::Slots;
 use network::{Kind, Network, Source};
 
@@ -49,6 +48,9 @@ impl Variant {
 pub(super) struct Alternative {
     /// Largest live bytes of the region's backward pass, its inputs not counted.
     pub backward: u64,
+    /// Bytes that a run of the region takes beyond one in which everything runs plainly: whoever calls a region within it
+    /// holds the inputs of that until it returns.
+    pub calls: u64,
     /// Nanoseconds of recomputation.
     pub time: u64,
     /// Level whose network made it.
@@ -147,12 +149,13 @@ impl Nested {
                 locals: &locals,
                 inner: self.lists.last(),
                 starts: &outer.starts,
+                outer: &inside,
                 limit: self.limit,
                 most: STEPS,
             };
             if let Some(network) = Network::build(&source) {
                 self.is_whole &= outer.is_whole;
-                let (list, labels) = alternatives(profile, &network, &outer, &locals, level, self.limit);
+                let (list, labels) = alternatives(&source, &network, &outer, level);
                 self.networks.push(network);
                 self.lists.push(list);
                 self.labels += labels;
@@ -278,14 +281,8 @@ fn cuts_of(segments: &[Segment], is_nested: bool, cuts: &mut Vec<u32>) {
 }
 
 /// Plans for the insides of the outer regions, and the number of labels that were needed.
-fn alternatives(
-    profile: &Profile<'_, '_>,
-    network: &Network,
-    outer: &Outer,
-    locals: &[Locals],
-    level: u8,
-    limit: u64,
-) -> (Alternatives, u64) {
+fn alternatives(source: &Source<'_, '_, '_>, network: &Network, outer: &Outer, level: u8) -> (Alternatives, u64) {
+    let Source { profile, locals, limit, .. } = *source;
     let flat = |a: u32, b: u32| {
         let regions = &locals[a as usize].regions;
         regions.binary_search_by_key(&b, |r| r.end).map_or(u64::MAX, |i| regions[i].backward)
@@ -300,7 +297,10 @@ fn alternatives(
                 let Some(start) = network.start[a as usize] else { continue };
                 let ways: Vec<tails::Way> = tails::ways(scratch, start).filter(|w| w.rest < flat(a, *end)).collect();
                 let list: Vec<Alternative> = tails::spread(ways.len(), KEPT)
-                    .map(|i| Alternative { backward: ways[i].rest, time: ways[i].time, level })
+                    .map(|i| {
+                        let calls = calls(source, network, (a, *end), &tails::steps(scratch, ways[i]));
+                        Alternative { backward: ways[i].rest, calls, time: ways[i].time, level }
+                    })
                     .collect();
                 if !list.is_empty() {
                     all.push((a, list));
@@ -318,4 +318,16 @@ fn alternatives(
         }
     }
     (Alternatives { by_start }, labels)
+}
+
+/// What a run of a region takes beyond a plain one, if these steps lie within it.
+fn calls(source: &Source<'_, '_, '_>, network: &Network, (a, b): (u32, u32), steps: &[u32]) -> u64 {
+    let within = |&i: &u32| {
+        let step = &network.steps[i as usize];
+        let Kind::Region(variant) = step.kind else { return 0 };
+        let (start, end) = (network.cuts[step.from as usize], network.cuts[step.to as usize]);
+        let deeper = source.inner.and_then(|list| list.get(start, end, variant));
+        network.made(a, start) + network.run(start, end) + deeper.map_or(0, |deeper| deeper.calls)
+    };
+    steps.iter().map(within).max().unwrap_or(0).saturating_sub(network.run(a, b))
 }

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::super::allowed::Allowed;
 use super::super::profile::{FOREVER, Profile};
 use super::super::scan::Locals;
 use super::super::slots::Slots;
@@ -55,6 +56,17 @@ pub(super) struct Network {
     pub at_cut: Vec<u32>,
     /// Per cut: the state in which a region starts there.
     pub start: Vec<Option<u32>>,
+    /// Per start of a region: what running from there adds, by operator.
+    runs: Vec<Vec<Run>>,
+}
+
+/// What a run from the start of a region adds to memory.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// Bytes that were made since the start and are still needed, before the operator runs.
+    before: u64,
+    /// Largest bytes made since the start and still needed, up to the operator.
+    most: u64,
 }
 
 /// What a recomputation adds while it runs one operator, whatever region it belongs to.
@@ -78,6 +90,8 @@ pub(super) struct Source<'a, 'p, 'g> {
     pub inner: Option<&'a Alternatives>,
     /// Cuts at which an outer region may start.
     pub starts: &'a [u32],
+    /// Where outer regions may lie.
+    pub outer: &'a Allowed,
     /// No step whose peak is above this is of interest.
     pub limit: u64,
     /// Most steps.
@@ -105,6 +119,16 @@ impl Network {
         &self.steps[self.first[state as usize] as usize..self.first[state as usize + 1] as usize]
     }
 
+    /// Bytes that a run of the region `[a, b)` takes, if all in it runs plainly.
+    pub(super) fn run(&self, a: u32, b: u32) -> u64 {
+        self.runs[a as usize][(b - a) as usize - 1].most
+    }
+
+    /// Bytes that a run from `a` has made and still needs when it comes to cut `k`.
+    pub(super) fn made(&self, a: u32, k: u32) -> u64 {
+        self.runs[a as usize][(k - a) as usize].before
+    }
+
     /// Index of a step.
     pub(super) fn index_into(&self, state: u32) -> u32 {
         self.first[state as usize]
@@ -114,8 +138,7 @@ impl Network {
 struct Builder<'a, 'p, 'g> {
     source: &'a Source<'a, 'p, 'g>,
     own: Vec<Own>,
-    /// Per start: largest bytes made and still running, up to every operator behind it.
-    running: Vec<Vec<u64>>,
+    runs: Vec<Vec<Run>>,
     pending: Vec<Vec<u32>>,
     found: FxHashMap<(u32, Vec<u64>), u32>,
     masks: Vec<Vec<u64>>,
@@ -131,7 +154,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let cuts = source.profile.operators.len() + 1;
         Self {
             source,
-            running: running(source, &own),
+            runs: runs(source, &own),
             own,
             pending: vec![Vec::new(); cuts],
             found: FxHashMap::default(),
@@ -239,14 +262,14 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             }
             time += profile.operators[at as usize..region.end as usize].iter().map(|o| o.time).sum::<u64>();
             at = region.end;
-            let forward = crossing + self.running[c as usize][(region.end - c) as usize - 1];
-            let mut offer = |backward: u64, again: u64, variant| {
+            let forward = crossing + self.runs[c as usize][(region.end - c) as usize - 1].most;
+            let mut offer = |backward: u64, calls: u64, again: u64, variant| {
                 let step = Step {
                     from: id,
                     to: 0,
                     held,
                     backward: (backward + held).max(region.after_inputs),
-                    forward,
+                    forward: forward + calls,
                     forward_at_stop: 0,
                     time: time + again,
                     time_at_stop: again,
@@ -254,10 +277,10 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                 };
                 self.step(region.end, mask.clone(), step);
             };
-            offer(region.backward, region.time, Variant::FLAT);
+            offer(region.backward, 0, region.time, Variant::FLAT);
             if let Some(inner) = inner {
                 for (variant, alternative) in inner.of(c, region.end) {
-                    offer(alternative.backward, alternative.time, variant);
+                    offer(alternative.backward, alternative.calls, alternative.time, variant);
                 }
             }
         }
@@ -298,7 +321,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             first[i + 1] += first[i];
         }
         let start = self.start.iter().map(|id| id.map(|id| order[id as usize])).collect();
-        Network { cuts: sorted, first, steps: self.steps, at_cut, start }
+        Network { cuts: sorted, first, steps: self.steps, at_cut, start, runs: self.runs }
     }
 }
 
@@ -355,8 +378,8 @@ fn own(profile: &Profile<'_, '_>) -> Vec<Own> {
     own
 }
 
-/// Per start of a region: the largest bytes that a run from there makes and still needs, up to every operator.
-fn running(source: &Source<'_, '_, '_>, own: &[Own]) -> Vec<Vec<u64>> {
+/// What runs from all starts of regions add, up to the last end of a region from there.
+fn runs(source: &Source<'_, '_, '_>, own: &[Own]) -> Vec<Vec<Run>> {
     let profile = source.profile;
     let graph = profile.program.graph;
     let mut ending: Vec<Vec<u32>> = vec![Vec::new(); profile.operators.len()];
@@ -366,20 +389,20 @@ fn running(source: &Source<'_, '_, '_>, own: &[Own]) -> Vec<Vec<u64>> {
             ending[until as usize].push(s as u32);
         }
     }
-    source
-        .locals
-        .par_iter()
-        .enumerate()
-        .map(|(c, locals)| {
-            let end = locals.regions.last().map_or(c, |r| r.end as usize);
-            let (mut live, mut most) = (0u64, 0u64);
+    (0..source.locals.len())
+        .into_par_iter()
+        .map(|c| {
+            let inner = source.locals[c].regions.last().map_or(c, |r| r.end as usize);
+            let outer = source.outer.ends[c].last().map_or(c, |&end| end as usize);
+            let end = inner.max(outer);
+            let mut run = Run { before: 0, most: 0 };
             let mut all = Vec::with_capacity(end - c);
             for t in c..end {
-                most = most.max(live + own[t].quiet);
-                all.push(most);
-                live += own[t].stays;
+                run.most = run.most.max(run.before + own[t].quiet);
+                all.push(run);
                 let gone = ending[t].iter().filter(|&&s| graph.producer(s).is_some_and(|made| made as usize >= c));
-                live -= gone.map(|&s| graph.size(s)).sum::<u64>();
+                run.before += own[t].stays;
+                run.before -= gone.map(|&s| graph.size(s)).sum::<u64>();
             }
             all
         })
