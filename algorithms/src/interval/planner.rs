@@ -215,7 +215,8 @@ impl<'p, 'g> Planner<'p, 'g> {
         least
     }
 
-    fn segments(&self, prepared: &Prepared, path: &Path) -> Vec<Segment> {
+    /// Regions of a path, with or without those that recompute nothing.
+    fn segments(&self, prepared: &Prepared, path: &Path, is_idle_too: bool) -> Vec<Segment> {
         let network = &prepared.network;
         let mut segments = Vec::new();
         let mut at = 0;
@@ -228,7 +229,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             if let (StepKind::Nested(variant), Some(nested)) = (step.kind, &prepared.nested) {
                 segment.inner = nested.inside(&self.profile, segment.start, segment.end, variant);
             }
-            if step.kind != StepKind::Plain {
+            if step.kind != StepKind::Plain && (step.time > 0 || is_idle_too) {
                 segments.push(segment);
             }
             at = step.to as usize;
@@ -246,9 +247,15 @@ impl<'p, 'g> Planner<'p, 'g> {
         started: Instant,
     ) -> Outcome {
         let path = answer.path.unwrap_or(Path { time: 0, steps: Vec::new() });
-        let segments = self.segments(prepared, &path);
-        let regions = Regions::resolve(self.predictor.graph(), &segments).unwrap_or_default();
-        let peaks = self.predictor.peaks(&regions, options.optimizer, &mut Scratch::default());
+        let evaluated = |segments: Vec<Segment>| {
+            let regions = Regions::resolve(self.predictor.graph(), &segments).unwrap_or_default();
+            let peaks = self.predictor.peaks(&regions, options.optimizer, &mut Scratch::default());
+            (segments, regions, peaks)
+        };
+        let all = evaluated(self.segments(prepared, &path, true));
+        // A region that recomputes nothing may let go of a tensor early; mostly it only clutters the plan.
+        let busy = evaluated(self.segments(prepared, &path, false));
+        let (segments, regions, peaks) = if busy.2.peak <= all.2.peak { busy } else { all };
         // Steps of nested regions bound what they take; the clock has the word.
         let time_ns = match &prepared.nested {
             Some(_) => rerun(self.predictor, &self.costs, &regions, &mut Scratch::default()).1.ns,
