@@ -231,7 +231,9 @@ pub fn json<T: DeserializeOwned>(text: &[u8], name: &str) -> Result<T, LoadError
     let error = |path: String, e: &serde_json::Error| {
         let message = e.to_string();
         let message = excerpt(message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said));
-        let path = if path == "." { "document".into() } else { excerpt(&path) };
+        // Where the text breaks off in front of a name, the path ends with a question mark.
+        let path = path.trim_end_matches('?').trim_end_matches('.');
+        let path = if path.is_empty() { "document".into() } else { excerpt(path) };
         LoadError::Json { name: name.into(), path, line: e.line(), column: e.column(), message }
     };
     let mut de = serde_json::Deserializer::from_slice(text);

@@ -141,6 +141,8 @@ fn numbers_that_are_none() {
 #[test]
 fn documents_of_another_shape() {
     assert!(error("").contains("document: there is nothing in it"));
+    assert!(error(r#"{"format": "trace/1", "#).contains("document: EOF"));
+    assert!(error(r#"{"format": "trace/1", "storages": [{"#).contains("storages: EOF"));
     assert!(error("[1, 2]").contains("expected a JSON object"));
     // A list that has the values of all fields in their order, which serde alone would take for a document.
     assert!(error(r#"["chain/1", "x", [{"bytes": 1}]]"#).contains("expected a JSON object"));

@@ -1,7 +1,7 @@
 //! What the exact planner may do, from arguments to settings.
 
 use remat::bytes::{Budget, human};
-use remat::{Algorithm, Granularity, Options, Plan, RegionRules};
+use remat::{Algorithm, Granularity, MOST_NESTING, Options, Plan, RegionRules};
 
 use crate::args;
 use crate::failure::Failure;
@@ -76,13 +76,21 @@ pub(crate) fn budget(flag: &str, text: &str) -> Result<Budget, Failure> {
 
 /// What allows plans with a lower peak, beyond what is allowed already.
 fn more(options: &Options) -> String {
-    let nesting = format!("--nesting {}", options.nesting + 1);
-    let mut ways: Vec<&str> = vec![&nesting];
-    if !options.selective {
-        ways.push("--selective");
+    if options.algorithm.is_some_and(|algorithm| algorithm != Algorithm::Interval) {
+        return "raise --budget, or leave --algorithm out: the exact planner may find a lower peak".into();
     }
-    if options.regions.granularity == Granularity::Module {
-        ways.push("--granularity operator");
+    let nesting = format!("--nesting {}", options.nesting + 1);
+    let rules = &options.regions;
+    let ways = [
+        (options.nesting < MOST_NESTING, nesting.as_str()),
+        (!options.selective, "--selective"),
+        (rules.granularity == Granularity::Module, "--granularity operator"),
+        (!rules.only.is_empty(), "less strict --only"),
+        (!rules.never.is_empty(), "less strict --never"),
+    ];
+    let ways: Vec<&str> = ways.into_iter().filter(|way| way.0).map(|way| way.1).collect();
+    if ways.is_empty() {
+        return "raise --budget".into();
     }
     format!("raise --budget, or allow more with {}", ways.join(" or "))
 }
