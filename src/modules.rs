@@ -20,6 +20,16 @@ pub(crate) fn allowed(graph: &Graph, rules: &RegionRules) -> Result<Allowed, Err
         let inside = counts(&matching(graph, &rules.never)?, true);
         allowed.retain(|a, b| inside[a as usize] == inside[b as usize]);
     }
+    if !rules.once.is_empty() {
+        let mut once = vec![false; graph.operators().len()];
+        for &o in &rules.once {
+            if let Some(is) = once.get_mut(o as usize) {
+                *is = true;
+            }
+        }
+        let inside = counts(&once, true);
+        allowed.retain(|a, b| inside[a as usize] == inside[b as usize]);
+    }
     Ok(allowed)
 }
 

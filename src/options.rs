@@ -49,6 +49,8 @@ pub struct RegionRules {
     pub only: Vec<String>,
     /// Globs on module paths: a region holds no operator of a module that matches one of them.
     pub never: Vec<String>,
+    /// Operators that must not run a second time: no region holds them.
+    pub once: Vec<u32>,
 }
 
 impl Default for Options {

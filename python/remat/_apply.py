@@ -23,9 +23,7 @@ def apply(model: nn.Module, granularity: str, segments: list[dict[str, Any]], gr
     if graph is None or graph.program is None:
         raise ApplyError("an operator plan needs the exported graph that it was made from: plan and apply in one process, "
                          "or give plan.apply(model, graph=remat.capture(...))")
-    program = graph.program
-    program.find_updates(name for name, _ in inner.named_buffers(remove_duplicate=False))
-    _operators.wrap(inner, program, [Segment.from_json(s) for s in segments], graph.example)
+    _operators.wrap(inner, graph.program, [Segment.from_json(s) for s in segments], graph.example)
     return model
 
 

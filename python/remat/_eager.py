@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from . import _pretend, _step
+from ._changes import UNREPEATABLE
 from ._engine import Walk
 from ._fake import Twins, state_of
 from ._program import custom_functions
@@ -107,7 +108,8 @@ class EagerRecorder(Recorder):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
             self._open(str(func).removeprefix("aten."))
-            if kwargs and kwargs.get("generator") is not None:  # its state is not PyTorch's own, which is set back
+            # The state of a generator is not PyTorch's own, which is set back.
+            if kwargs and kwargs.get("generator") is not None or func in UNREPEATABLE:
                 self._is_stateful()
         return super().__torch_dispatch__(func, types, args, kwargs)
 

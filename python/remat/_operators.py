@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._pytree import tree_flatten
 
-from ._program import Program, Run, Segment
+from ._program import Program, Run, Segment, facts
 from .errors import ApplyError
 
 
@@ -25,6 +25,9 @@ class Exported:
             _check(program, segment)
         for name, target in program.attributes.items():
             self._tensor(name, target)
+
+    def __reduce__(self) -> Any:
+        raise ApplyError("a model with an operator plan cannot be pickled: save its state_dict(), or call remat.remove(model) first")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Exported:
         copy = object.__new__(Exported)
@@ -51,6 +54,7 @@ class Exported:
         if not (torch.is_grad_enabled() and self.model.training):
             own = self.original or type(self.model).forward.__get__(self.model)
             return own(*args, **kwargs)
+        _compare(self.model, self.program)
         flat, spec = tree_flatten((args, kwargs))
         if spec != self.spec:
             raise ApplyError("the model is called with other arguments than it was captured with: an operator plan holds for "
@@ -63,6 +67,33 @@ class Exported:
         return Run(self.program, tensors, preserve_rng=True)(flat, self.segments)
 
 
+_NOTHING = object()
+
+
+def _compare(model: nn.Module, program: Program) -> None:
+    """Refuse a model that is not what was exported."""
+    now = facts(model)
+    for path, module in model.named_modules():
+        if path and (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks):
+            raise ApplyError(f"module {path} has hooks, and an operator plan does not call modules: remove them, or use "
+                             "granularity=\"module\"")
+    if now == program.facts:
+        return
+    for path in {**program.facts, **now}:
+        (kind, was), (other, has) = program.facts.get(path, ("", {})), now.get(path, ("", {}))
+        name = path or type(model).__name__
+        if kind != other:
+            said = f"{name} is {other or 'gone'}, and was {kind or 'not there'}"
+        else:
+            # What is new was not there for the exported code to go by.
+            found = [k for k, v in was.items() if has.get(k, _NOTHING) != v and v == v]
+            if not found:
+                continue
+            said = f"{found[0]} of {name} is {has.get(found[0], 'gone')!r}, and was {was[found[0]]!r}"
+        raise ApplyError(f"the model is not what it was when it was captured: {said}. An operator plan runs the model as it was: "
+                         "capture and plan again, or use granularity=\"module\"")
+
+
 def _like(value: Any) -> Any:
     return (tuple(value.shape), str(value.dtype)) if isinstance(value, torch.Tensor) else value
 
@@ -70,19 +101,17 @@ def _like(value: Any) -> Any:
 def _check(program: Program, segment: Segment) -> None:
     if not 0 <= segment.start < segment.end <= len(program.operators):
         raise ApplyError(f"the plan has a region of operators {segment.start} to {segment.end}, the model has {len(program.operators)}")
-    for i in range(segment.start, segment.end):
-        if program.updates.get(i) == "other":
-            raise ApplyError(f"operator {program.operators[i].name} changes a buffer and would do so twice inside a region")
+    for i in program.once:
+        if segment.start <= i < segment.end:
+            raise ApplyError(f"operator {program.operators[i].name} would do something else when its region runs again: "
+                             "it changes what outlives the step, or fills what it has saved already")
     for inner in segment.inner:
         _check(program, inner)
 
 
 def wrap(model: nn.Module, program: Program, segments: Sequence[Segment], example: Any) -> None:
     """Let the model run its exported graph."""
-    for path, module in model.named_modules():
-        if path and (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks):
-            raise ApplyError(f"module {path} has hooks, and an operator plan does not call modules: remove them, or use "
-                             "granularity=\"module\"")
+    _compare(model, program)
     exported = Exported(model, program, segments, example)
     model.forward = exported.forward  # type: ignore[method-assign]
 

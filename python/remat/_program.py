@@ -11,18 +11,16 @@ from unittest import mock
 
 import torch
 from torch import fx, nn
-from torch.utils._pytree import tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves, tree_map_only, tree_unflatten
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from ._changes import MOMENTUM, UNREPEATABLE, takes_one, update
 from ._fake import state_of
 from ._regions import counts, random_states
 from .errors import CaptureError
 
 Values = dict[str, Any]
-NORMS = (torch.ops.aten.batch_norm.default, torch.ops.aten.instance_norm.default)
 ASSERT = torch.ops.aten._assert_tensor_metadata.default
-MOMENTUM = 6
-"""The place of the momentum among the arguments of a normalization; before it: are the batch's statistics used?"""
 
 
 @dataclass
@@ -39,11 +37,6 @@ class Segment:
     def from_json(value: dict[str, Any]) -> "Segment":
         inner = [Segment.from_json(s) for s in value.get("inner") or []]
         return Segment(value["start"], value["end"], inner, list(value.get("keep") or []), list(value.get("save") or []))
-
-
-def takes_one(node: fx.Node) -> bool:
-    """Does this node take one out of several results?"""
-    return node.target is getitem and isinstance(node.args[0], fx.Node)
 
 
 class Program:
@@ -92,19 +85,18 @@ class Program:
             if isinstance(value, fx.Node):
                 self.last[value.name] = len(self.operators)
 
+        self.facts: Facts = {}
+        """What the model's modules were when they were exported: see ``facts``."""
         self.updates: dict[int, str] = {}
-
-    def find_updates(self, buffers: Iterable[str]) -> None:
-        """Find the operators that change buffers: they must not do so a second time when their region runs again."""
-        names = set(buffers)
+        """The operators that change what outlives the step, and how."""
         for i, node in enumerate(self.operators):
-            touched = [a for a in node.args if isinstance(a, fx.Node) and self.attributes.get(a.name) in names]
-            if not touched or not isinstance(node.target, torch._ops.OpOverload):
-                continue
-            if node.target in NORMS and node.args[MOMENTUM - 1] is True:
-                self.updates[i] = "norm"
-            elif node.target._schema.is_mutable and node.args[0] in touched:
-                self.updates[i] = "count" if not node.users and len(touched[0].users) == 1 else "other"
+            if kind := update(node, self.attributes, self.submodules):
+                self.updates[i] = kind
+
+    @property
+    def once(self) -> list[int]:
+        """The operators that no region may hold: they would do something else when it runs again."""
+        return [i for i, node in enumerate(self.operators) if self.updates.get(i) == "other" or node.target in UNREPEATABLE]
 
     def describe(self, i: int) -> tuple[str, str, str]:
         """Name, operator and module path of an operator."""
@@ -250,8 +242,8 @@ def _refuse_backward(*_: Any, **__: Any) -> Any:
     raise CaptureError("the model runs a backward pass of its own, which an exported graph would lose")
 
 
-def _watch(model: nn.Module, found: list[str]) -> list[Any]:
-    """Notice what modules change of themselves; an export takes that back."""
+def _watch(model: nn.Module, found: list[str], granted: Facts) -> list[Any]:
+    """Notice what modules change of themselves; an export takes that back. What is set anew in every pass is not granted."""
     before: dict[str, list[Any]] = {}
 
     def enter(path: str, module: nn.Module) -> None:
@@ -260,6 +252,8 @@ def _watch(model: nn.Module, found: list[str]) -> list[Any]:
     def leave(path: str, module: nn.Module) -> None:
         was, now = before[path].pop(), state_of(module)
         found.extend(f"{kind} {path}.{name}" for kind, name in now if counts(was.get((kind, name)), now[kind, name]))
+        for name in {name for kind, name in {**was, **now} if was.get((kind, name)) != now.get((kind, name))}:
+            granted[path][1].pop(name, None)
 
     handles: list[Any] = []
     for path, module in model.named_modules():
@@ -268,12 +262,45 @@ def _watch(model: nn.Module, found: list[str]) -> list[Any]:
     return handles
 
 
+Facts = dict[str, tuple[str, dict[str, Any]]]
+
+
+def facts(model: nn.Module) -> Facts:
+    """What an export takes for granted of every module: its class, its mode, and the numbers and texts its code goes by.
+
+    Classes go by their names: a parametrized module has one of its own.
+    """
+    plain = (bool, int, float, str, type(None))
+
+    def is_plain(value: Any) -> bool:
+        return type(value) in plain or type(value) is tuple and all(type(v) in plain for v in value)
+
+    return {path: (f"{type(module).__module__}.{type(module).__qualname__}", {k: v for k, v in vars(module).items() if is_plain(v)})
+            for path, module in model.named_modules()}
+
+
+def _apart(args: Any, kwargs: Any) -> Any:
+    """The arguments, with a copy of every tensor that is given a second time: an export would take the two for one for good."""
+    seen: set[int] = set()
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            return tensor
+        return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+    return tree_map_only(torch.Tensor, own, (args, kwargs))
+
+
 def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Program:
     """Export a (fake) module in training mode."""
+    args, kwargs = _apart(args, kwargs)
+    granted = facts(model)
+
     def attempt() -> Program:
         changes: list[str] = []
         draws = pickle.dumps(random_states())
-        handles = _watch(model, changes)
+        handles = _watch(model, changes, granted)
         try:
             with custom_functions(_refuse_custom), mock.patch("torch.autograd.backward", _refuse_backward), \
                     mock.patch("torch.autograd.grad", _refuse_backward):
@@ -283,6 +310,7 @@ def export(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> P
                 handle.remove()
         if draws != pickle.dumps(random_states()):
             changes.append("the random numbers of Python or NumPy")
+        program.facts = granted
         if changes:
             raise CaptureError(f"the forward pass changes {changes[0]}, which an exported graph would freeze: use granularity=\"module\"")
         return program

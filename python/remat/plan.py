@@ -176,11 +176,13 @@ def _graph(graph_or_model: Graph | nn.Module, args: Any, kwargs: Any, loss: Loss
     return capture(graph_or_model, args, kwargs, loss, device=device, autocast=autocast, granularity=granularity)
 
 
-def _wish(granularity: Granularity, nesting: int, selective: bool, optimizer: str | None, budget: int | None = None) -> str:
+def _wish(graph: Graph, granularity: Granularity, nesting: int, selective: bool, optimizer: str | None, budget: int | None = None) -> str:
     """What the core is asked for."""
     if not 1 <= nesting <= MOST_NESTING:
         raise ValueError(f"nesting must be 1 to {MOST_NESTING} levels of regions, not {nesting}")
-    return json.dumps({"granularity": granularity, "nesting": nesting, "selective": selective, "optimizer": optimizer, "budget": budget})
+    once = graph.program.once if granularity == "operator" and graph.program is not None else []
+    return json.dumps({"granularity": granularity, "nesting": nesting, "selective": selective, "optimizer": optimizer, "budget": budget,
+                       "once": once})
 
 
 def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None,
@@ -197,7 +199,7 @@ def plan(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwargs: 
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
     core = graph.core(granularity)
     plain = json.loads(core.predict("[]", optimizer))["peak"]
-    wish = _wish(granularity, nesting, selective, optimizer, parse_budget(budget, plain))
+    wish = _wish(graph, granularity, nesting, selective, optimizer, parse_budget(budget, plain))
     return Plan({**json.loads(core.plan(wish)), "granularity": granularity}, graph)
 
 
@@ -207,7 +209,7 @@ def frontier(graph_or_model: Graph | nn.Module, args: tuple[Any, ...] = (), kwar
              autocast: torch.dtype | str | None = None) -> list[Plan]:
     """All best trade-offs between peak and recomputation, from the plain step down to the least peak."""
     graph = _graph(graph_or_model, args, kwargs, loss, device, autocast, granularity)
-    found = json.loads(graph.core(granularity).frontier(_wish(granularity, nesting, selective, optimizer)))
+    found = json.loads(graph.core(granularity).frontier(_wish(graph, granularity, nesting, selective, optimizer)))
     return [Plan({**d, "granularity": granularity}, graph) for d in found]
 
 

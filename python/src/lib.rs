@@ -39,6 +39,9 @@ struct Wish {
     nesting: u32,
     /// What a region is made of.
     granularity: Granularity,
+    /// Operators that no region may hold.
+    #[serde(default)]
+    once: Vec<u32>,
     /// For a frontier: bytes between budgets; every point otherwise.
     step: Option<u64>,
 }
@@ -48,7 +51,7 @@ impl Wish {
         Ok(Options {
             optimizer: self.optimizer.as_deref().map(Optimizer::from_str).transpose().map_err(Refusal::other)?,
             budget: self.budget.map(Budget::Bytes),
-            regions: RegionRules { granularity: self.granularity, ..RegionRules::default() },
+            regions: RegionRules { granularity: self.granularity, once: self.once.clone(), ..RegionRules::default() },
             selective: self.selective,
             nesting: self.nesting,
             ..Options::default()
