@@ -153,6 +153,51 @@ def test_attributes_set_by_the_parent():
         applied(case_of(Plain), ("b", "c"), build=case_of(Sets).model)(torch.randn(4, 8))
 
 
+def test_attributes_set_before_any_backward_pass():
+    """Not only in the first steps."""
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.scale = nn.Linear(8, 8), None
+
+        def forward(self, x):
+            return self.linear(x).tanh() * (self.scale or 1.0)
+
+    case = case_of(lambda: nn.Sequential(layer(), Scale(), layer()))
+    for planned in ("1", ("0", "1")):
+        model = applied(case, planned)
+        for later in (2.0, 3.0, None):  # None: an attribute that comes or goes
+            for _ in range(3):
+                case.loss(model(*case.args)).backward()
+            out = case.loss(model(*case.args))
+            model[1].scale = later
+            with pytest.raises(remat.ApplyError, match=r"attribute 1\.scale changed between the forward pass and the recomputation"):
+                out.backward()
+
+
+def test_numbers_that_follow_the_input_may_grow():
+    """A table of positions, say, that is made anew for the first long sequence."""
+    class Longest(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.length = nn.Linear(8, 8), 0
+
+        def forward(self, x):
+            self.length = max(self.length, x.shape[0])
+            return self.linear(x).tanh()
+
+    def build():
+        model = nn.Sequential(layer(), Longest(), layer())
+        model[1].length = 4
+        return model
+
+    case = case_of(build)
+    model = applied(case, "1")
+    for length in (4, 4, 4, 6, 5, 9):
+        case.loss(model(torch.randn(length, 8))).backward()
+    assert model[1].length == 9
+
+
 def test_parameters_that_change_before_the_backward_pass():
     """An optimizer's step on one loss before the backward pass of another: plain PyTorch refuses it, too."""
     case = case_of(Four)

@@ -21,6 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from .errors import ApplyError
 
 Facts = dict[tuple[str, str], Any]
+PLAIN = frozenset((bool, int, float, str))
 _thread = threading.local()
 
 
@@ -107,7 +108,7 @@ class Watch:
     """Sees to it that a region computes, when it runs again, what it computed before. What cannot be repeated is an error."""
 
     def __init__(self, region: Region) -> None:
-        self.region, self.thorough = region, region.passes < 2
+        self.region, self.early = region, region.passes < 2
         self.facts: Facts | None = None
         region.passes += 1
 
@@ -122,8 +123,8 @@ class Watch:
         before, versions = self._facts(), [_version(x) for x in given]
         yield
         self.facts = self._facts()
-        for kind, name in changed(before, self.facts):
-            if kind != "attribute" or counts(before.get((kind, name)), self.facts.get((kind, name))):
+        for (kind, name), values in changed(before, self.facts).items():
+            if kind != "attribute" or self.early and counts(*values):  # later on, numbers that follow the input may grow
                 self._fail(f"the forward pass changes {kind} {name}, and would do so again when it is recomputed")
         if versions != [_version(x) for x in given]:
             self._fail("the forward pass changes a tensor in place that it is given, so that it cannot be recomputed")
@@ -153,13 +154,13 @@ class Watch:
             self._fail(f"{kind} {name} changed {when}")
 
     def _facts(self) -> Facts:
-        return {key: value for link in self.region.links for key, value in facts_of(link, self.thorough)}
+        return {key: value for link in self.region.links for key, value in facts_of(link)}
 
     def _fail(self, message: str) -> None:
         raise ApplyError(f"{self.region.title}: {message}")
 
 
-def facts_of(link: Link, thorough: bool) -> Iterator[tuple[tuple[str, str], Any]]:
+def facts_of(link: Link) -> Iterator[tuple[tuple[str, str], Any]]:
     """What a module's result hangs on, beside its input, by kind and name."""
     for path, module in link.module.named_modules(prefix=link.path):
         yield ("the mode of", path), module.training
@@ -168,21 +169,29 @@ def facts_of(link: Link, thorough: bool) -> Iterator[tuple[tuple[str, str], Any]
         if not _is_norm(module):
             for name, buffer in module._buffers.items():
                 yield ("buffer", f"{path}.{name}"), (id(buffer), _version(buffer))
-        if thorough:
-            for name, value in plain_attributes(module).items():
-                yield ("attribute", f"{path}.{name}"), value
+        yield ("attributes", path), plain_attributes(module)
 
 
-def changed(before: Facts, now: Facts) -> list[tuple[str, str]]:
-    """The kinds and names of what is not what it was."""
-    return [] if before == now else [key for key in {**before, **now} if before.get(key) != now.get(key)]
+def changed(before: Facts, now: Facts) -> dict[tuple[str, str], tuple[Any, Any]]:
+    """What is not what it was, by kind and name, with both values."""
+    if before == now:
+        return {}
+    before, now = _spelled(before), _spelled(now)
+    return {key: (before.get(key), now.get(key)) for key in {**before, **now} if before.get(key) != now.get(key)}
+
+
+def _spelled(facts: Facts) -> Facts:
+    """Every plain attribute by its own name. Names for all of them, in every pass, would take longer than the rest."""
+    out: Facts = {}
+    for (kind, name), value in facts.items():
+        out |= {("attribute", f"{name}.{k}"): v for k, v in value.items()} if kind == "attributes" else {(kind, name): value}
+    return out
 
 
 def plain_attributes(module: nn.Module) -> dict[str, Any]:
     """Numbers and texts that a module's code may go by."""
     hidden = ("training", "momentum") if _is_norm(module) else ("training",)
-    found = {k: v for k, v in module.__dict__.items() if type(v) in (bool, int, float, str) and k not in hidden}
-    return {k: v if v == v else None for k, v in found.items()}
+    return {k: v if v == v else None for k, v in module.__dict__.items() if type(v) in PLAIN and k not in hidden}
 
 
 def counts(before: Any, now: Any) -> bool:

@@ -115,7 +115,7 @@ class Run(Region):
             return Result(value.link.place, value.path) if value.calls is calls else value.refuse()
 
         calls.given.append(tree_map(known, (args, kwargs)))
-        calls.facts.append(dict(facts_of(link, True)) if self.passes < 2 else {})
+        calls.facts.append(dict(facts_of(link)) if self.passes < 2 else {})
         del args, kwargs
         if link.place + 1 < len(self.links):
             return _placeholder(calls, link)
@@ -128,7 +128,7 @@ class Run(Region):
         facts, self.facts = self.facts, []
         for link in self.links:
             if facts and facts[link.place]:
-                for kind, name in changed(facts[link.place], dict(facts_of(link, True))):
+                for kind, name in changed(facts[link.place], dict(facts_of(link))):
                     raise ApplyError(f"{self.title} run as one region, but {kind} {name} changes between their calls")
             args, kwargs = tree_map(lambda x: _value(x, results), calls[0], is_leaf=_is_result)
             del calls[0]
