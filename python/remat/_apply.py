@@ -15,7 +15,7 @@ from .errors import ApplyError
 
 def apply(model: nn.Module, granularity: str, segments: list[dict[str, Any]], graph: Any) -> nn.Module:
     """Lead the model's forward through the planned regions; returns the same model."""
-    inner = _regions.bare(model)
+    inner = _regions.bare(_fake.module(model))
     if applied(inner):
         raise ApplyError("a plan is applied to this model already: call remat.remove(model) first")
     if granularity == "module":
@@ -35,7 +35,7 @@ def applied(model: nn.Module) -> bool:
 
 def remove(model: nn.Module) -> nn.Module:
     """Undo ``Plan.apply``: the model runs as it did before."""
-    inner = _fake.bare(model)
+    inner = _fake.bare(_fake.module(model))
     _operators.unwrap(inner)
     _regions.unwrap(inner)
     return model

@@ -28,12 +28,20 @@ def bare(model: nn.Module) -> nn.Module:
             return model
 
 
-def given(model: Any, args: Any, kwargs: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-    """The module inside, and what it is called with."""
+def module(model: Any) -> nn.Module:
+    """What is given as a model must be one."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    return model
+
+
+def given(model: Any, args: Any, kwargs: Any) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """The module inside, and what it is called with."""
+    module(model)
     if not isinstance(args, (tuple, list)):
         raise TypeError(f"args must be a tuple of the model's arguments, not {type(args).__name__}: args=(x,) for one")
+    if not isinstance(kwargs, (dict, type(None))):
+        raise TypeError(f"kwargs must be a dictionary of the model's keyword arguments, not {type(kwargs).__name__}")
     return bare(model), tuple(args), dict(kwargs or {})
 
 
@@ -44,7 +52,10 @@ def device_of(model: nn.Module, device: torch.device | str | None) -> torch.devi
         if len({d.type for d in found}) > 1 or len(found) > 1:
             raise CaptureError(f"the model lies on several devices ({', '.join(sorted(map(str, found)))}): remat plans one device")
         device = next(iter(found), torch.device("cpu"))
-    place = torch.device(device)
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be \"cpu\" or \"cuda\", not {device!r}") from None
     if place.type not in ("cpu", "cuda"):
         raise CaptureError(f"device {place} is not supported: \"cpu\" or \"cuda\"")
     return place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Callable
 
 import torch
@@ -31,9 +32,29 @@ def default_loss(output: Any) -> torch.Tensor:
     return loss
 
 
+def checked_loss(loss: Any) -> Loss:
+    """The loss that is given: a function of the model's output alone."""
+    if loss is None:
+        return default_loss
+    if not callable(loss):
+        raise TypeError(f"loss must be a function from the model's output to a scalar tensor, not {type(loss).__name__}")
+    try:
+        inspect.signature(loss.forward if isinstance(loss, nn.Module) else loss).bind(None)
+    except ValueError:
+        pass  # it does not say what it takes
+    except TypeError as error:
+        raise TypeError(f"loss is called with the model's output only ({error}): give what else it needs yourself, as in "
+                        "loss=lambda output: nn.functional.mse_loss(output, target)") from None
+    found: Loss = loss
+    return found
+
+
 def scalar(loss: Any) -> torch.Tensor:
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         raise CaptureError(f"the loss must be a scalar tensor, not {_kind(loss)}")
+    if not loss.requires_grad and not torch.is_grad_enabled():
+        raise CaptureError("gradients are switched off: record the step outside of torch.no_grad(), torch.inference_mode() and "
+                           "torch.set_grad_enabled(False)")
     if not loss.requires_grad:
         raise CaptureError("the loss does not depend on any parameter that requires a gradient")
     return loss

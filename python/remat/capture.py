@@ -26,7 +26,7 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     CUDA device. ``autocast`` is the type to run it under. Both granularities are recorded unless one is asked for.
     """
     model, args, kwargs = _fake.given(model, args, kwargs)
-    loss = loss or _step.default_loss
+    loss = _step.checked_loss(loss)
     if granularity not in (None, "module", "operator"):
         raise ValueError(f"granularity must be \"module\", \"operator\" or None for both, not {granularity!r}")
     refuse(model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class RematError(RuntimeError):
     """Something that remat refuses to do, with the reason."""
@@ -18,9 +20,10 @@ class ApplyError(RematError):
 class BudgetTooSmall(RematError):
     """No plan of the class asked for fits the budget; ``minimum`` is the smallest peak that one reaches."""
 
-    def __init__(self, budget: int, minimum: int) -> None:
-        self.budget = int(budget)
-        self.minimum = int(minimum)
-        super().__init__(
-            f"no plan fits {self.budget} bytes: the least peak that can be reached is {self.minimum} bytes"
-        )
+    def __init__(self, budget: int, minimum: int, hint: str = "") -> None:
+        self.budget, self.minimum, self.hint = int(budget), int(minimum), hint
+        super().__init__(f"no plan fits {self.budget} bytes: the least peak that can be reached is {self.minimum} bytes"
+                         + (f"; {hint}" if hint else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.budget, self.minimum, self.hint)

@@ -6,11 +6,13 @@ import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Iterator, Literal
 
+from ._documents import read
 from ._remat import Graph as Core
 from ._units import human
 from .errors import RematError
+from .measure import optimizer_name
 
 Granularity = Literal["module", "operator"]
 
@@ -55,8 +57,18 @@ class Graph:
         if granularity not in ("module", "operator"):
             raise ValueError(f"granularity must be \"module\" or \"operator\", not {granularity!r}")
         if granularity not in self._traces:
-            raise RematError(self._missing.get(granularity, f"this graph was not captured with granularity {granularity!r}"))
+            raise RematError(self._missing.get(granularity) or self._lacks(granularity))
         return self._traces[granularity]
+
+    def may_have(self, granularity: Granularity) -> bool:
+        """Is a granularity there, or could be if it were recorded?"""
+        return granularity not in self._missing
+
+    def _lacks(self, granularity: str) -> str:
+        there = " and ".join(f"\"{g}\"" for g in self._traces)
+        return (f"this graph holds the step at granularity {there} only, not \"{granularity}\": ask for granularity={there}, or capture "
+                f"the step at \"{granularity}\" (remat.capture records both unless one is named). A file holds one, named when it is "
+                f"written: graph.save(path, granularity=\"{granularity}\")")
 
     def core(self, granularity: Granularity | None = None) -> Core:
         """The checked graph in the compiled core."""
@@ -83,10 +95,32 @@ class Graph:
 
     def predict(self, plan: Any = None, *, optimizer: str | None = None, granularity: Granularity | None = None) -> dict[str, int]:
         """The peaks of the step under a plan (or under none), in bytes."""
+        optimizer = optimizer_name(optimizer)
         segments = [] if plan is None else plan.segments
         if plan is not None:
             granularity = plan.granularity
+            self.refuse_foreign(plan)
         return dict(json.loads(self.core(granularity).predict(json.dumps(segments), optimizer)))
+
+    def refuse_foreign(self, plan: Any, granularity: Granularity | None = None) -> None:
+        """``ValueError`` for a plan of another graph: its regions may fit this one by chance. Plans need not say what they are of."""
+        if plan.graph is self and granularity in (None, plan.granularity):
+            return
+        advice = "make a plan of this graph with remat.plan(graph), or say what its regions are with remat.Plan.by_hand"
+        granularity = granularity or plan.granularity
+        trace, name = self.trace(granularity), plan.document.get("graph")
+        if name and name != trace["name"]:
+            raise ValueError(f"the plan was made for {name}, and this graph is {trace['name']}: {advice}")
+        if plan.document.get("without"):
+            here, there = json.loads(self.core(granularity).predict("[]")), plan.document["without"]
+            parts = "peak_forward", "peak_backward", "after_forward", "after_backward"  # an optimizer's states are static
+            if any(key in there and there[key] - there.get("static", 0) != here[key] - here["static"] for key in parts):
+                raise ValueError(f"the plan was made for another step (of another model, or with other shapes, types or device): {advice}")
+        names = [operator["name"] for operator in trace["operators"]]
+        for segment in _all(plan.segments):
+            for key, at in (("first", segment["start"]), ("last", segment["end"] - 1)):
+                if segment.get(key) is not None and segment[key] != (names[at] if 0 <= at < len(names) else None):
+                    raise ValueError(f"the plan was made for another step, whose operator {at} is {segment[key]}: {advice}")
 
     def to_json(self, granularity: Granularity | None = None) -> str:
         """The ``trace/1`` document as text."""
@@ -95,10 +129,10 @@ class Graph:
     @classmethod
     def from_json(cls, text: str | bytes) -> Graph:
         """Read a ``trace/1`` document. One with module calls is at module granularity."""
-        trace = json.loads(text)
-        if not isinstance(trace, dict) or trace.get("format") != "trace/1":
-            raise ValueError("not a trace/1 document")
-        return cls({"module" if "modules" in trace else "operator": trace})
+        trace = read(text, "trace/1")
+        graph = cls({"module" if "modules" in trace else "operator": trace})
+        graph.core()  # which checks the rest
+        return graph
 
     def save(self, path: str | Path, granularity: Granularity | None = None) -> None:
         """Write the ``trace/1`` document, compressed if the name ends in ``.gz``."""
@@ -116,3 +150,9 @@ class Graph:
         peak = human(self.predict(granularity=None)["peak"])
         cast = f" under {trace['autocast']}" if trace["autocast"] else ""
         return f"Graph({trace['name']} on {trace['device']}{cast}: {len(trace['operators'])} operators, peak {peak})"
+
+
+def _all(segments: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for segment in segments:
+        yield segment
+        yield from _all(segment.get("inner") or [])

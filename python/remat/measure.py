@@ -23,8 +23,10 @@ OPTIMIZERS: dict[str, OptimizerFactory] = {
     "sgd-momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9),
     "adam": lambda p: torch.optim.Adam(p, foreach=False),
     "adam-foreach": lambda p: torch.optim.Adam(p, foreach=True),
+    "adam-fused": lambda p: torch.optim.Adam(p, fused=True),
     "adamw": lambda p: torch.optim.AdamW(p, foreach=False),
     "adamw-foreach": lambda p: torch.optim.AdamW(p, foreach=True),
+    "adamw-fused": lambda p: torch.optim.AdamW(p, fused=True),
 }
 
 
@@ -96,21 +98,47 @@ def measure(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     and may be on a ``device`` that this machine does not have. ``fake=False`` runs it for real; on CUDA the peaks are then
     the allocator's own (``max_memory_allocated``).
 
-    With an ``optimizer`` (a name out of ``sgd``, ``sgd-momentum``, ``adam``, ``adamw``, the last two with ``-foreach``; or a
-    function from parameters to an optimizer) the second step is measured: its states exist, gradients were None before it.
+    With an ``optimizer`` (a name out of ``sgd``, ``sgd-momentum``, ``adam``, ``adamw``, the last two also with ``-foreach`` or
+    ``-fused``; or a function from parameters to an optimizer, which a class is) the second step is measured: its states exist,
+    gradients were None before it.
     """
     model, args, kwargs = _fake.given(model, args, kwargs)
     where = _fake.device_of(model, device)
     dtype = as_dtype(autocast)
     refuse_hooks(model)
-    make = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else optimizer
-    if isinstance(optimizer, str) and make is None:
-        raise ValueError(f"unknown optimizer {optimizer!r}: one of {', '.join(OPTIMIZERS)}, or a function from parameters")
-    call = _Step(args, kwargs, loss or _step.default_loss, where, dtype, make)
+    if not fake and where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"fake=False runs the step on a device, and this machine has no {where}: leave fake=False out, or give device=\"cpu\"")
+    call = _Step(args, kwargs, _step.checked_loss(loss), where, dtype, _factory(optimizer))
     with _fake.untouched_randomness(where if not fake else None):
         if not fake and where.type == "cuda":
             return _on_cuda(model, call)
         return _counted(model, call, fake)
+
+
+def optimizer_name(optimizer: Any) -> str | None:
+    """The name of an optimizer whose memory the core knows."""
+    if optimizer is not None and not isinstance(optimizer, str):
+        raise TypeError(f"optimizer must be a name here, one of {', '.join(OPTIMIZERS)}, not {_said(optimizer)}")
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {optimizer!r}: one of {', '.join(OPTIMIZERS)}")
+    return optimizer
+
+
+def _factory(optimizer: Any) -> OptimizerFactory | None:
+    if optimizer is None:
+        return None
+    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {optimizer!r}: one of {', '.join(OPTIMIZERS)}, or a function from parameters to an optimizer")
+    if not isinstance(optimizer, str) and not callable(optimizer):
+        raise TypeError(f"optimizer must be a name ({', '.join(OPTIMIZERS)}) or a function from parameters to an optimizer, such as "
+                        f"lambda p: torch.optim.SGD(p, lr=0.1), not {_said(optimizer)}")
+    make: OptimizerFactory = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+    return make
+
+
+def _said(optimizer: Any) -> str:
+    """An optimizer's own text is long."""
+    return f"an optimizer that exists already ({type(optimizer).__name__})" if isinstance(optimizer, torch.optim.Optimizer) else repr(optimizer)
 
 
 def as_dtype(autocast: torch.dtype | str | None) -> torch.dtype | None:

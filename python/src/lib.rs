@@ -39,6 +39,12 @@ struct Wish {
     nesting: u32,
     /// What a region is made of.
     granularity: Granularity,
+    /// Globs on the paths of modules that regions lie within.
+    #[serde(default)]
+    only: Vec<String>,
+    /// Globs on the paths of modules that regions hold nothing of.
+    #[serde(default)]
+    never: Vec<String>,
     /// Operators that no region may hold.
     #[serde(default)]
     once: Vec<u32>,
@@ -51,7 +57,12 @@ impl Wish {
         Ok(Options {
             optimizer: self.optimizer.as_deref().map(Optimizer::from_str).transpose().map_err(Refusal::other)?,
             budget: self.budget.map(Budget::Bytes),
-            regions: RegionRules { granularity: self.granularity, once: self.once.clone(), ..RegionRules::default() },
+            regions: RegionRules {
+                granularity: self.granularity,
+                only: self.only.clone(),
+                never: self.never.clone(),
+                once: self.once.clone(),
+            },
             selective: self.selective,
             nesting: self.nesting,
             ..Options::default()
