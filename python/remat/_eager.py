@@ -21,11 +21,12 @@ from torch.overrides import TorchFunctionMode
 from . import _pretend, _step
 from ._changes import UNREPEATABLE
 from ._engine import Walk
-from ._fake import Twins, state_of
+from ._fake import Twins, state_of, untouched_randomness
 from ._program import custom_functions
 from ._recorder import Operator, Recorder, hold_inside, holding, tensors_of
 from ._regions import counts
 from ._runs import surroundings
+from .errors import CaptureError
 
 Place = tuple[int, int, int]
 """An operator, how many of its kernels have run, and how many module calls have begun or ended."""
@@ -260,8 +261,12 @@ def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: Fake
                  autocast: torch.dtype | None, twins: Twins) -> EagerRecorder:
     """Record a step of the model's own code. ``make`` gives a fresh fake copy of the model."""
     with fake, _pretend.pretend(device), _pretend.explained(), _pretend.no_checkpoints():
-        lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
+        with untouched_randomness():  # both runs draw the same numbers: some code goes by them
+            lives = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=False)
         step = _run(make(), args, kwargs, loss, fake, device, autocast, twins, complete=True)
+    if [(o.op, o.module, o.kernels) for o in lives.operators] != [(o.op, o.module, o.kernels) for o in step.operators]:
+        raise CaptureError("the model does not do the same when it is given the same a second time: random numbers of its own decide "
+                           "what runs, or something outside of the model that it changes")
     hold(step, lives.released, step.forget_dead_branches())
     return step
 

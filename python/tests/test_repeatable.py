@@ -42,6 +42,38 @@ def test_random_numbers_are_drawn_again(draw):
             assert all(torch.equal(v, found[k]) for k, v in expected.items())
 
 
+class Skips(nn.Module):
+    """Random numbers decide which layers run."""
+
+    def __init__(self, draw) -> None:
+        super().__init__()
+        self.layers, self.draw = nn.ModuleList(layer() for _ in range(6)), draw
+
+    def forward(self, x):
+        for part in self.layers:
+            if self.draw() < 0.4:
+                x = x + part(x)
+        return x + self.layers[0](x)
+
+
+@pytest.mark.parametrize("draw", [random.random, lambda: float(numpy.random.rand())], ids=["random", "numpy"])
+def test_both_runs_of_a_capture_draw_the_same(draw):
+    case = case_of(lambda: Skips(draw))
+    for seed in range(3):
+        random.seed(seed)
+        numpy.random.seed(seed)
+        ran = sum(draw() < 0.4 for _ in range(6)) + 1
+        random.seed(seed)
+        numpy.random.seed(seed)
+        assert len(captured(case).trace("module")["modules"]) == 3 * ran
+
+
+def test_models_that_do_something_else_each_time_are_refused():
+    draw = random.Random(3).random
+    with pytest.raises(remat.CaptureError, match="does not do the same"):
+        captured(case_of(lambda: Skips(draw)))
+
+
 def test_own_generators_are_left_out():
     generator = torch.Generator().manual_seed(5)
 
