@@ -7,6 +7,7 @@ go of each storage, and once completely. Where the code holds a storage beyond i
 
 from __future__ import annotations
 
+import gc
 import weakref
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -51,7 +52,9 @@ class Calls(TorchFunctionMode):
         recorder.calling, recorder.nested = name, isinstance(func, FunctionType)
         recorder.sequence = torch.autograd._get_sequence_nr()
         try:
-            return func(*args, **kwargs)
+            out = func(*args, **kwargs)
+            recorder.hands(out)
+            return out
         finally:
             recorder.calling, recorder.inside, recorder.nested = None, False, False
             recorder.sequence = torch.autograd._get_sequence_nr()
@@ -105,6 +108,10 @@ class EagerRecorder(Recorder):
         self.clock = 0
         self.fresh: dict[int, Call] = {}
         """The call that returned a tensor, by the tensor's identity."""
+        self.handed: dict[int, tuple[weakref.ref[torch.Tensor], Place, list[Call]]] = {}
+        """By identity: results with a graph, when code last got them, and which calls that code lies in."""
+        self.kept: dict[int, Place] = {}
+        """The storages that code still has when the forward pass is over, and since when."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if self._kernels is not None and self._kernels is not self.backward and func.namespace != "prim":
@@ -133,6 +140,38 @@ class EagerRecorder(Recorder):
     def place(self) -> tuple[int, ...]:
         kernels = len(self.operators[-1].kernels) if self.operators else 0
         return len(self.operators) - 1, kernels, self.clock
+
+    def hands(self, results: Any) -> None:
+        """The running code is handed results."""
+        if self.kind == "activation" and not self.in_loss:
+            i, kernels, clock = self.place()
+            for tensor in tensors_of(results):
+                if tensor.grad_fn is not None:
+                    self.handed[id(tensor)] = (weakref.ref(tensor), (i, kernels, clock), list(self.open))
+
+    def find_kept(self, model: nn.Module) -> None:
+        """Look for results, of which only code can still know, that were put somewhere: into an attribute, a list.
+
+        Who does that must not do it again: a recomputation would put the results of a graph of its own there, which nobody releases.
+        """
+        def alive() -> list[tuple[torch.Tensor, Place, list[Call]]]:
+            return [(t, place, calls) for found, place, calls in self.handed.values() if (t := found()) is not None]
+
+        if alive():
+            gc.collect()  # what code knows of only in circles is gone sooner or later
+        found = alive()
+        self.handed.clear()
+        for tensor, place, calls in found:
+            self._is_stateful(*calls)
+            number = self.ledger.find(tensor)
+            if number is not None and self.ledger.storages[number].kind == "activation":
+                self.kept.setdefault(number, place)
+        identities = {id(t) for t, _, _ in found}
+        if not found:
+            return
+        holders = [p for p, m in model.named_modules() if p and any(id(t) in identities for t in tensors_of(vars(m)))]
+        for call in self.modules:
+            call.stateful |= any(f"{p}.".startswith(f"{call.path}.") for p in holders)
 
     def follow(self, model: nn.Module) -> None:
         """Watch the calls of all modules but the model itself."""
@@ -188,6 +227,7 @@ class EagerRecorder(Recorder):
         if any(counts(before.get(key), now) for key, now in call.state.items()):
             self._is_stateful(call)
         self.ended[call.depth] = call
+        self.hands(output)
         for tensor in tensors_of(output):
             self.fresh[id(tensor)] = call
             weakref.finalize(tensor, self._stale, id(tensor), call).atexit = False
@@ -248,12 +288,15 @@ def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeT
             value = _step.record_loss(recorder, loss, output)
             del output
         recorder.end()
+        given = [value]
+        del value
         if complete:
-            given = [value]
-            del value
             _step.record_backward(recorder, walk, given)
     if complete:
         _step.mark_parameter_gradients(recorder, model)
+    else:
+        given.clear()
+        recorder.find_kept(model)
     return recorder
 
 
@@ -267,12 +310,14 @@ def record_eager(make: Any, args: Any, kwargs: Any, loss: _step.Loss, fake: Fake
     if [(o.op, o.module, o.kernels) for o in lives.operators] != [(o.op, o.module, o.kernels) for o in step.operators]:
         raise CaptureError("the model does not do the same when it is given the same a second time: random numbers of its own decide "
                            "what runs, or something outside of the model that it changes")
-    hold(step, lives.released, step.forget_dead_branches())
+    for call, again in zip(step.modules, lives.modules, strict=True):
+        call.stateful |= again.stateful
+    hold(step, lives.released, step.forget_dead_branches(), lives.kept)
     return step
 
 
-def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]], dead: dict[int, tuple[int, ...]]) -> None:
-    """Add a reader where the code lets go of a storage later than its last one."""
+def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]], dead: dict[int, tuple[int, ...]], kept: dict[int, Place]) -> None:
+    """Add a reader where the code lets go of a storage later than its last one, and a holder where it does not let go."""
     operators = recorder.operators
     last: dict[int, tuple[int, int]] = {}
     made: dict[int, int] = {}
@@ -294,7 +339,15 @@ def hold(recorder: EagerRecorder, released: dict[int, tuple[int, ...]], dead: di
     hold_inside(operators, within)
     # One operator for each storage, the youngest first: a region may take some of them in.
     holds = [(place, [n]) for place, numbers in sorted(after.items()) for n in sorted(numbers, reverse=True)]
-    _insert_operators(recorder, sorted(holds + _hold_arguments(recorder), key=lambda hold: hold[0]))
+    keeps = [((i, clock), [n], "keep") for n, (i, _, clock) in sorted(kept.items())]
+    others = [(place, numbers, "hold") for place, numbers in holds + _hold_arguments(recorder)]
+    _insert_operators(recorder, sorted(keeps + others, key=lambda hold: hold[0]))
+    # It is held as what the backward pass asks for last.
+    for i, operator in enumerate(recorder.operators):
+        if operator.op == "keep":
+            number = operator.kernels[0]["reads"][0]
+            operator.saves.append([number, 1])
+            recorder.backward.append({"of": i, "node": "keep"} | holding([number]))
 
 
 def _hold_arguments(recorder: EagerRecorder) -> list[tuple[tuple[int, int], list[int]]]:
@@ -317,16 +370,16 @@ def _hold_arguments(recorder: EagerRecorder) -> list[tuple[tuple[int, int], list
     return wanted
 
 
-def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int]]]) -> None:
+def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int], list[int], str]]) -> None:
     """Put operators of their own after given ones, inside or outside of the module calls that meet there."""
     before = [0] * (len(recorder.operators) + 1)  # operators put in before each old position
-    for (i, _), _numbers in holds:
+    for (i, _), _numbers, _op in holds:
         before[i + 1] += 1
     for i in range(1, len(before)):
         before[i] += before[i - 1]
 
     def moved(boundary: int, clock: int) -> int:
-        later = sum(1 for (i, at), _ in holds if i + 1 == boundary and at >= clock)
+        later = sum(1 for (i, at), _, _ in holds if i + 1 == boundary and at >= clock)
         return boundary + before[boundary] - later
 
     for call in recorder.modules:
@@ -336,8 +389,8 @@ def _insert_operators(recorder: EagerRecorder, holds: list[tuple[tuple[int, int]
             kernel["of"] += before[kernel["of"]]
     out: list[Operator] = []
     at = 0
-    for (i, _), numbers in holds:
+    for (i, _), numbers, op in holds:
         out += recorder.operators[at:i + 1]
         at = i + 1
-        out.append(Operator(f"hold_{len(out)}", "hold", out[-1].module if out else "", kernels=[holding(numbers)]))
+        out.append(Operator(f"{op}_{len(out)}", op, out[-1].module if out else "", kernels=[holding(numbers)]))
     recorder.operators = out + recorder.operators[at:]

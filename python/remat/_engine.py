@@ -17,6 +17,7 @@ import torch
 from torch.autograd.function import BackwardCFunction
 from torch.utils.checkpoint import GraphExecGroup
 
+from ._release import Release
 from .errors import CaptureError
 
 LEAF = 2**64 - 1
@@ -65,6 +66,8 @@ class Walk:
 
     on_node: Callable[[str | None, int | None], None] = lambda name, sequence: None
     unpacked: Unpacked = field(default_factory=Unpacked)
+    saved: Release | None = None
+    """Where no hooks say what is saved."""
 
     def run(self, loss: list[torch.Tensor]) -> None:
         """Run every node below the loss. It comes in a list and is taken out of it, so that nothing else keeps the graph."""
@@ -112,6 +115,8 @@ class Walk:
             _accumulate(leaf, grads)
             return []
         self.on_node(node.name(), node._sequence_nr())
+        if self.saved is not None:
+            self.saved.begin(node)
         if isinstance(node, BackwardCFunction):
             results = _custom(node, grads, edges)
         else:
@@ -123,6 +128,8 @@ class Walk:
                 _fit(results, i, child._input_metadata[slot])
         grads.clear()
         self.unpacked.release()
+        if self.saved is not None:
+            self.saved.end()
         return results
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from . import _fake, _pretend, _step
 from ._engine import Walk
 from ._recorder import Ledger, Watcher, blocks, flops_of, tensors_of
+from ._release import Release
 from .errors import CaptureError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -212,7 +213,7 @@ def _once(twin: nn.Module, inputs: Any, given: Any, call: _Step, meter: Meter, o
     for tensor in tensors_of(given):
         meter.ledger.add(tensor, "input")
     meter.enter("forward")
-    walk = Walk(lambda name, sequence: setattr(meter, "running", name))
+    walk = Walk(lambda name, sequence: setattr(meter, "running", name), saved=Release())
     # No hooks on saved tensors here: regions save their inputs through them too, and hold those longer than one node.
     with _pretend.autocast(call.device, call.autocast):
         output = twin(*inputs[0], **inputs[1])
