@@ -69,6 +69,8 @@ def fake_tensor(tensor: torch.Tensor, fake: FakeTensorMode, device: torch.device
     """A fake tensor of the same layout; a parameter stays a parameter."""
     if type(tensor) not in (torch.Tensor, nn.Parameter, nn.Buffer) and not isinstance(tensor, torch._subclasses.FakeTensor):
         raise CaptureError(f"tensors of type {type(tensor).__name__} are not supported")
+    if tensor.layout is not torch.strided:
+        raise CaptureError(f"tensors of layout {tensor.layout} are not supported")
     with fake:
         out = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
         if isinstance(tensor, nn.Parameter):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any, Callable, ContextManager, Iterator
 from unittest import mock
@@ -97,7 +98,12 @@ def pretend(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Say what it means if a step asks for the values of its tensors: fake ones have none."""
+    """Say what it means if a step asks for the values of its tensors: fake ones have none.
+
+    What a fake kernel complains of is raised; that it is logged before, with all of its traceback, helps nobody.
+    """
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addFilter(_is_no_complaint)
     try:
         yield
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -110,6 +116,12 @@ def explained() -> Iterator[None]:
             raise
         raise CaptureError("the model hands tensors to NumPy, and a fake step has none to give: remat.measure(..., fake=False) "
                            "runs the real step") from error
+    finally:
+        log.removeFilter(_is_no_complaint)
+
+
+def _is_no_complaint(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith(("failed while attempting to run meta", "fake tensor raised TypeError"))
 
 
 def _refuse_checkpoint(*_: Any, **__: Any) -> Any:

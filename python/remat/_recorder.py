@@ -22,6 +22,10 @@ RECURRENT = ("recurrent layers on CUDA keep a reserve of which only cuDNN knows 
 CASTS = ("to", "type", "type_as", "float", "half", "bfloat16", "double", "_to_copy")
 """Functions by which code casts tensors itself."""
 
+PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default,
+            torch.ops.aten.convolution.default}
+"""Kernels that refuse tensors of several types, which their fake ones do not."""
+
 BLOCK = 512
 """The allocator hands out memory in blocks of this many bytes."""
 
@@ -81,11 +85,11 @@ class Ledger:
 
     def find(self, tensor: torch.Tensor) -> int | None:
         """The number of a tensor's storage, if it has one."""
-        return self._ids.get(id(tensor.untyped_storage()))
+        return self._ids.get(id(_storage(tensor)))
 
     def add(self, tensor: torch.Tensor, kind: str, name: str | None = None) -> tuple[int, bool]:
         """The number of a tensor's storage, and whether it is new."""
-        storage = tensor.untyped_storage()
+        storage = _storage(tensor)
         key = id(storage)
         known = self._ids.get(key)
         if known is not None:
@@ -108,6 +112,13 @@ class Ledger:
 
     def died(self, number: int) -> None:
         """Called when a storage is released."""
+
+
+def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
+    if tensor.layout is not torch.strided:
+        raise CaptureError(f"tensors of layout {tensor.layout} are not supported: sparse gradients, of nn.Embedding(sparse=True) for one, "
+                           "have a size that depends on values")
+    return tensor.untyped_storage()
 
 
 def tensors_of(tree: Any) -> list[torch.Tensor]:
@@ -326,6 +337,10 @@ class Recorder(Watcher):
         if kept is not None:
             return kept
         ins = self.here((args, kwargs))
+        if func in PRODUCTS and len({t.dtype for t in ins}) > 1:
+            types = ", ".join(str(t.dtype).removeprefix("torch.") for t in ins)
+            raise CaptureError(f"{func} is given tensors of several types ({types}), which PyTorch refuses when the step runs: "
+                               "cast the model's input, or give `autocast`")
         reads = {self.ledger.add(t, self._seen(t))[0] for t in ins}
         mutates = sorted({self.ledger.add(t, self.kind)[0] for t in self.here(mutated(func, args, kwargs))})
         out = self.execute(func, args, kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from conftest import module_plans, operator_plans, recorded
@@ -98,3 +100,28 @@ def test_more_refusals():
         remat.measure(mean_square, (x,))
     with pytest.raises(ValueError, match="granularity"):
         remat.capture(nn.Linear(8, 8), (x,), loss=mean_square, granularity="layer")
+
+
+@pytest.mark.parametrize("granularity", ["module", "operator"])
+def test_what_fake_kernels_say_nothing_of(granularity):
+    sparse = nn.Sequential(nn.Embedding(10, 8, sparse=True), nn.Linear(8, 8))
+    with pytest.raises(remat.CaptureError, match="sparse"):
+        remat.capture(sparse, (torch.arange(4),), loss=mean_square, granularity=granularity)
+    with pytest.raises(remat.CaptureError, match="several types \\(float32, float16, float32\\)"):
+        remat.capture(nn.Linear(8, 8), (torch.randn(4, 8).half(),), loss=mean_square, granularity=granularity)
+
+
+def test_complaints_are_raised_and_not_logged(caplog):
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    log.addHandler(caplog.handler)  # PyTorch's loggers hand nothing on
+    before = list(log.filters)
+    try:
+        for granularity in ("module", "operator"):
+            with pytest.raises(RuntimeError, match="reduction dim"):
+                remat.capture(nn.Linear(8, 8), (torch.randn(4, 7),), loss=mean_square, granularity=granularity)
+        said = [r for r in caplog.records if r.name == log.name]
+        assert not said and log.filters == before
+        log.error("something else")
+        assert any(r.name == log.name for r in caplog.records)
+    finally:
+        log.removeHandler(caplog.handler)
