@@ -49,7 +49,7 @@ class Release:
                 if frame is not None:
                     self._holders.append(saved.data)
                     self._frames[id(frame)] = frame
-                elif saved.unpack_hook is None:
+                elif saved.unpack_hook is None and saved.data.dim():  # a number in the model's code passes for a tensor, and has no hooks
                     # Complains if the tensor was changed in place, as the node would.
                     getattr(node, "saved_tensors" if isinstance(node, BackwardCFunction) else name.removeprefix("_raw"))
                     saved.register_hooks(self._box, _open)
