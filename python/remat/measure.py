@@ -213,7 +213,7 @@ def _once(twin: nn.Module, inputs: Any, given: Any, call: _Step, meter: Meter, o
     for tensor in tensors_of(given):
         meter.ledger.add(tensor, "input")
     meter.enter("forward")
-    walk = Walk(lambda name, sequence: setattr(meter, "running", name), saved=Release())
+    walk = Walk(lambda name, sequence: setattr(meter, "running", name))
     # No hooks on saved tensors here: regions save their inputs through them too, and hold those longer than one node.
     with _pretend.autocast(call.device, call.autocast):
         output = twin(*inputs[0], **inputs[1])
@@ -221,6 +221,8 @@ def _once(twin: nn.Module, inputs: Any, given: Any, call: _Step, meter: Meter, o
         del output
     after_forward = meter.ledger.live
     meter.enter("backward")
+    if any(t.grad_fn is not None for module in twin.modules() for t in tensors_of(vars(module))):
+        walk.saved = Release()  # the model keeps a result on itself, and so the graph
     last = [value]
     del value
     walk.run(last)
