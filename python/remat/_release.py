@@ -72,7 +72,7 @@ class Release:
         while frames:
             frame = frames.pop()
             del self._frames[id(frame)]
-            outer = [f for saved in frame.saved_args if isinstance(saved, torch._C._autograd.SavedTensor) and (f := _frame(saved))]
+            outer = [f for saved in getattr(frame, "saved_args", ()) if isinstance(saved, torch._C._autograd.SavedTensor) and (f := _frame(saved))]
             frame.saved_args, frame.recompute_fn = [], None
             # What the region was given was saved for the region around it, which may be done now.
             for around in outer:
