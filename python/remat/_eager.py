@@ -145,9 +145,10 @@ class EagerRecorder(Recorder):
         """The running code is handed results."""
         if self.kind == "activation" and not self.in_loss:
             i, kernels, clock = self.place()
-            for tensor in tensors_of(results):
-                if tensor.grad_fn is not None:
-                    self.handed[id(tensor)] = (weakref.ref(tensor), (i, kernels, clock), list(self.open))
+            with torch._C.DisableTorchFunction():  # looking is no use that the code makes of them
+                for tensor in tensors_of(results):
+                    if tensor.grad_fn is not None:
+                        self.handed[id(tensor)] = (weakref.ref(tensor), (i, kernels, clock), list(self.open))
 
     def find_kept(self, model: nn.Module) -> None:
         """Look for results, of which only code can still know, that were put somewhere: into an attribute, a list.

@@ -75,7 +75,8 @@ def operator_plans(graph: remat.Graph, count: int = 5) -> list[remat.Plan]:
 
     def split(start: int, stop: int, parts: int) -> list[dict]:
         marks = [min(cuts, key=lambda c: abs(c - (start + (stop - start) * i / parts))) for i in range(parts + 1)]
-        return [{"start": a, "end": b} for a, b in zip(marks, marks[1:]) if start <= a < b <= stop]
+        return [{"start": a, "end": b} for a, b in zip(marks, marks[1:])
+                if start <= a < b <= stop and not any(a <= once < b for once in graph.program.once)]
 
     nested = split(0, end, 3)
     for segment in nested:

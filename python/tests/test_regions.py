@@ -232,7 +232,7 @@ def test_runs_end_where_hooks_look():
 
     def hooked() -> nn.Module:
         model = case.model()
-        model.b.register_forward_hook(lambda m, a, out: seen.append(out))
+        model.b.register_forward_hook(lambda m, a, out: seen.append(type(out)))
         return model
 
     assert ("a", "b", "c") in regions(captured(case))
@@ -241,7 +241,7 @@ def test_runs_end_where_hooks_look():
     seen.clear()
     remat.Plan.by_hand(graph, [("a", "b"), ("c", "d")]).apply(model := hooked())
     case.loss(model(*case.args)).backward()
-    assert len(seen) == 1 and type(seen[0]) is torch.Tensor
+    assert seen == [torch.Tensor]
     model = applied(case, ("a", "b", "c"), build=hooked)
     with pytest.raises(remat.ApplyError, match="hooks of b"):
         model(*case.args)
