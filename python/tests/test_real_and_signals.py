@@ -54,7 +54,7 @@ def test_planning_hears_ctrl_c():
         time.sleep(1)  # inside the search
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
-        assert child.communicate(timeout=20)[0] == "interrupted\n"
+        assert child.communicate(timeout=120)[0] == "interrupted\n"
         assert child.returncode == 0
     finally:
         child.kill()
