@@ -12,23 +12,26 @@ pub(crate) fn allowed(graph: &Graph, rules: &RegionRules) -> Result<Allowed, Err
         Granularity::Operator => Allowed::operators(graph),
         Granularity::Module => Allowed::modules(graph),
     };
+    // A region is allowed if it holds no operator that is ruled out.
+    let mut rule_out = |is_out: &[bool]| {
+        let out = counts(is_out);
+        allowed.retain(|a, b| out[a as usize] == out[b as usize]);
+    };
     if !rules.only.is_empty() {
-        let outside = counts(&matching(graph, &rules.only)?, false);
-        allowed.retain(|a, b| outside[a as usize] == outside[b as usize]);
+        let outside: Vec<bool> = matching(graph, &rules.only)?.into_iter().map(|is| !is).collect();
+        rule_out(&outside);
     }
     if !rules.never.is_empty() {
-        let inside = counts(&matching(graph, &rules.never)?, true);
-        allowed.retain(|a, b| inside[a as usize] == inside[b as usize]);
+        rule_out(&matching(graph, &rules.never)?);
     }
     if !rules.once.is_empty() {
-        let mut once = vec![false; graph.operators().len()];
+        let mut is_once = vec![false; graph.operators().len()];
         for &o in &rules.once {
-            if let Some(is) = once.get_mut(o as usize) {
+            if let Some(is) = is_once.get_mut(o as usize) {
                 *is = true;
             }
         }
-        let inside = counts(&once, true);
-        allowed.retain(|a, b| inside[a as usize] == inside[b as usize]);
+        rule_out(&is_once);
     }
     Ok(allowed)
 }
@@ -58,15 +61,11 @@ fn matches_path(glob: &GlobMatcher, path: &str) -> bool {
     ends.into_iter().any(|end| glob.is_match(&path[..end]))
 }
 
-/// How many of the first k operators have the given value, for every k.
-fn counts(of: &[bool], value: bool) -> Vec<u32> {
-    let mut count = 0;
-    let before = of.iter().map(|&is| {
-        let so_far = count;
-        count += u32::from(is == value);
-        so_far
+/// How many of the first k operators are marked, for every k.
+fn counts(marked: &[bool]) -> Vec<u32> {
+    let sum = marked.iter().scan(0, |count, &is| {
+        *count += u32::from(is);
+        Some(*count)
     });
-    let mut counts: Vec<u32> = before.collect();
-    counts.push(count);
-    counts
+    std::iter::once(0).chain(sum).collect()
 }

@@ -12,7 +12,7 @@ pub(crate) fn apply(options: &mut Options, rules: args::Exact) {
         None | Some(args::Granularity::Operator) => Granularity::Operator,
         Some(args::Granularity::Module) => Granularity::Module,
     };
-    options.regions = RegionRules { granularity, only: rules.only, never: rules.never, once: Vec::new() };
+    options.regions = RegionRules { granularity, only: rules.only, never: rules.never, ..RegionRules::default() };
     options.selective = rules.selective;
     options.nesting = rules.nesting;
     options.max_labels = rules.max_labels;

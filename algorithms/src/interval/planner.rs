@@ -215,10 +215,10 @@ impl<'p, 'g> Planner<'p, 'g> {
         least
     }
 
-    /// Regions of a path, with or without those that recompute nothing.
-    fn segments(&self, prepared: &Prepared, path: &Path, is_idle_too: bool) -> Vec<Segment> {
+    /// Regions of a path, and those of them that recompute something.
+    fn segments(&self, prepared: &Prepared, path: &Path) -> (Vec<Segment>, Vec<Segment>) {
         let network = &prepared.network;
-        let mut segments = Vec::new();
+        let (mut segments, mut busy) = (Vec::new(), Vec::new());
         let mut at = 0;
         for &i in &path.steps {
             let step = &network.steps[i as usize];
@@ -229,12 +229,15 @@ impl<'p, 'g> Planner<'p, 'g> {
             if let (StepKind::Nested(variant), Some(nested)) = (step.kind, &prepared.nested) {
                 segment.inner = nested.inside(&self.profile, segment.start, segment.end, variant);
             }
-            if step.kind != StepKind::Plain && (step.time > 0 || is_idle_too) {
+            if step.kind != StepKind::Plain {
+                if step.time > 0 {
+                    busy.push(segment.clone());
+                }
                 segments.push(segment);
             }
             at = step.to as usize;
         }
-        segments
+        (segments, busy)
     }
 
     /// Predicts a plan and says what is proven of it. `least` is the least peak if that was the question.
@@ -252,10 +255,17 @@ impl<'p, 'g> Planner<'p, 'g> {
             let peaks = self.predictor.peaks(&regions, options.optimizer, &mut Scratch::default());
             (segments, regions, peaks)
         };
-        let all = evaluated(self.segments(prepared, &path, true));
-        // A region that recomputes nothing may let go of a tensor early; mostly it only clutters the plan.
-        let busy = evaluated(self.segments(prepared, &path, false));
-        let (segments, regions, peaks) = if busy.2.peak <= all.2.peak { busy } else { all };
+        let (all, busy) = self.segments(prepared, &path);
+        let is_busy = all.len() == busy.len();
+        let mut best = evaluated(all);
+        if !is_busy {
+            // A region that recomputes nothing may let go of a tensor early; mostly it only clutters the plan.
+            let busy = evaluated(busy);
+            if busy.2.peak <= best.2.peak {
+                best = busy;
+            }
+        }
+        let (segments, regions, peaks) = best;
         // Steps of nested regions bound what they take; the clock has the word.
         let time_ns = match &prepared.nested {
             Some(_) => rerun(self.predictor, &self.costs, &regions, &mut Scratch::default()).1.ns,

@@ -76,16 +76,14 @@ pub(super) fn search(
     limit: u64,
     s: &mut Scratch,
 ) -> u64 {
-    // An earlier search may have left labels of states that it did not come to.
-    s.waiting.iter_mut().for_each(Vec::clear);
     s.waiting.resize(network.cuts.len(), Vec::new());
     s.spans.clear();
     s.spans.resize(network.cuts.len(), (0, 0));
     s.labels.clear();
     let Some(of) = End::of(profile, end) else { return 0 };
     s.labels.push(Label { rest: of.tail, time: 0, next: LAST, step: LAST });
-    let behind = network.at_cut[end as usize + 1];
-    for v in (network.at_cut[first as usize]..behind).rev() {
+    let (low, behind) = (network.at_cut[first as usize], network.at_cut[end as usize + 1]);
+    for v in (low..behind).rev() {
         let is_last = network.cuts[v as usize] > of.saver;
         let span = if is_last { (0, 1) } else { settle(s, v) };
         s.spans[v as usize] = span;
@@ -99,7 +97,8 @@ pub(super) fn search(
             let (forward, again) =
                 if is_last { (step.forward_at_stop, step.time_at_stop) } else { (step.forward, step.time) };
             let need = step.backward.max(forward + of.found);
-            if need > limit {
+            // No region starts before `first`; labels put there would wait for the next search.
+            if need > limit || step.from < low {
                 continue;
             }
             for at in span.0..span.1 {
