@@ -95,8 +95,10 @@ class Call:
 class EagerRecorder(Recorder):
     """A recorder that finds operators and module calls by itself, and notes where storages are released."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, seeks_kept: bool) -> None:
         super().__init__(device)
+        self.seeks_kept = seeks_kept
+        """Is this the run that looks for what code keeps?"""
         self.calling: str | None = None
         self.inside = False
         self.sequence = 0
@@ -142,8 +144,8 @@ class EagerRecorder(Recorder):
         return len(self.operators) - 1, kernels, self.clock
 
     def hands(self, results: Any) -> None:
-        """The running code is handed results."""
-        if self.kind == "activation" and not self.in_loss:
+        """The running code is handed results. One of the two runs looks for what it keeps of them."""
+        if self.seeks_kept and self.kind == "activation" and not self.in_loss:
             i, kernels, clock = self.place()
             with torch._C.DisableTorchFunction():  # looking is no use that the code makes of them
                 for tensor in tensors_of(results):
@@ -162,14 +164,14 @@ class EagerRecorder(Recorder):
             gc.collect()  # what code knows of only in circles is gone sooner or later
         found = alive()
         self.handed.clear()
+        if not found:
+            return
         for tensor, place, calls in found:
             self._is_stateful(*calls)
             number = self.ledger.find(tensor)
             if number is not None and self.ledger.storages[number].kind == "activation":
                 self.kept.setdefault(number, place)
         identities = {id(t) for t, _, _ in found}
-        if not found:
-            return
         holders = [p for p, m in model.named_modules() if p and any(id(t) in identities for t in tensors_of(vars(m)))]
         for call in self.modules:
             call.stateful |= any(f"{p}.".startswith(f"{call.path}.") for p in holders)
@@ -270,7 +272,7 @@ def _structure(output: Any) -> Any:
 
 def _run(model: nn.Module, args: Any, kwargs: Any, loss: _step.Loss, fake: FakeTensorMode, device: torch.device,
          autocast: torch.dtype | None, twins: Twins, complete: bool) -> EagerRecorder:
-    recorder, walk = EagerRecorder(device), Walk()
+    recorder, walk = EagerRecorder(device, seeks_kept=not complete), Walk()
     recorder.follow(model)
     rules = _pretend.Rules(fake, device, dict(twins), recorder.quiet)
     _step.track_model(recorder, model)

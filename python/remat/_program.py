@@ -92,11 +92,8 @@ class Program:
         for i, node in enumerate(self.operators):
             if kind := update(node, self.attributes, self.submodules):
                 self.updates[i] = kind
-
-    @property
-    def once(self) -> list[int]:
+        self.once = [i for i, node in enumerate(self.operators) if self.updates.get(i) == "other" or node.target in UNREPEATABLE]
         """The operators that no region may hold: they would do something else when it runs again."""
-        return [i for i, node in enumerate(self.operators) if self.updates.get(i) == "other" or node.target in UNREPEATABLE]
 
     def describe(self, i: int) -> tuple[str, str, str]:
         """Name, operator and module path of an operator."""

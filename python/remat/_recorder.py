@@ -22,8 +22,8 @@ RECURRENT = ("recurrent layers on CUDA keep a reserve of which only cuDNN knows 
 CASTS = ("to", "type", "type_as", "float", "half", "bfloat16", "double", "_to_copy")
 """Functions by which code casts tensors itself."""
 
-PRODUCTS = {torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default,
-            torch.ops.aten.convolution.default}
+PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default, torch.ops.aten.baddbmm.default,
+            torch.ops.aten.convolution.default)
 """Kernels that refuse tensors of several types, which their fake ones do not."""
 
 BLOCK = 512
@@ -85,11 +85,17 @@ class Ledger:
 
     def find(self, tensor: torch.Tensor) -> int | None:
         """The number of a tensor's storage, if it has one."""
-        return self._ids.get(id(_storage(tensor)))
+        try:
+            return self._ids.get(id(tensor.untyped_storage()))
+        except NotImplementedError:
+            raise _has_no_storage(tensor) from None
 
     def add(self, tensor: torch.Tensor, kind: str, name: str | None = None) -> tuple[int, bool]:
         """The number of a tensor's storage, and whether it is new."""
-        storage = _storage(tensor)
+        try:
+            storage = tensor.untyped_storage()
+        except NotImplementedError:
+            raise _has_no_storage(tensor) from None
         key = id(storage)
         known = self._ids.get(key)
         if known is not None:
@@ -114,11 +120,9 @@ class Ledger:
         """Called when a storage is released."""
 
 
-def _storage(tensor: torch.Tensor) -> torch.UntypedStorage:
-    if tensor.layout is not torch.strided:
-        raise CaptureError(f"tensors of layout {tensor.layout} are not supported: sparse gradients, of nn.Embedding(sparse=True) for one, "
-                           "have a size that depends on values")
-    return tensor.untyped_storage()
+def _has_no_storage(tensor: torch.Tensor) -> CaptureError:
+    return CaptureError(f"tensors of layout {tensor.layout} are not supported: sparse gradients, of nn.Embedding(sparse=True) for one, "
+                        "have a size that depends on values")
 
 
 def tensors_of(tree: Any) -> list[torch.Tensor]:
