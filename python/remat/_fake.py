@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import importlib
 import random
 from typing import Any, Iterator
@@ -159,3 +160,16 @@ def untouched_randomness(device: torch.device | None = None) -> Iterator[None]:
             torch.cuda.set_rng_state(cuda, device)
         if numpy is not None:
             numpy.random.set_state(numpy_state)
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep Python's garbage collector still: it runs by how much was made before, and what only circles of references hold
+    would be released at another place each time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

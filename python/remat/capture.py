@@ -44,7 +44,7 @@ def capture(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     def document(recorder: Recorder) -> dict[str, Any]:
         return _document(recorder, type(model).__name__, where, dtype)
 
-    with _fake.untouched_randomness():
+    with _fake.untouched_randomness(), _fake.no_collection():
         if granularity != "operator":
             fake, given, twins = fakes()
             eager = record_eager(lambda: _fake.fake_model(model, fake, where), given[0], given[1], loss, fake, where, dtype, twins)

@@ -110,7 +110,7 @@ def measure(model: nn.Module, args: tuple[Any, ...] = (), kwargs: dict[str, Any]
     if not fake and where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"fake=False runs the step on a device, and this machine has no {where}: leave fake=False out, or give device=\"cpu\"")
     call = _Step(args, kwargs, _step.checked_loss(loss), where, dtype, _factory(optimizer))
-    with _fake.untouched_randomness(where if not fake else None):
+    with _fake.untouched_randomness(where if not fake else None), _fake.no_collection() if fake else nullcontext():
         if not fake and where.type == "cuda":
             return _on_cuda(model, call)
         return _counted(model, call, fake)

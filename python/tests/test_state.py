@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import json
 import random
 import subprocess
@@ -44,7 +45,7 @@ def settings() -> list[object]:
             torch.backends.cudnn.benchmark, torch.backends.cuda.flash_sdp_enabled(), torch.get_num_threads(), torch.is_anomaly_enabled(),
             torch._C._len_torch_dispatch_stack(), torch._C._len_torch_function_stack(), torch.cuda.is_available, torch.cuda.get_device_capability,
             torch._C._autograd._saved_tensors_hooks_is_enabled(), torch.autograd.Function.__dict__["apply"],
-            torch.utils.checkpoint._CheckpointFrame, random.getstate(), torch.random.get_rng_state().tolist(),
+            torch.utils.checkpoint._CheckpointFrame, random.getstate(), torch.random.get_rng_state().tolist(), gc.isenabled(),
             numpy.random.get_state()[1].tolist()]
 
 
@@ -100,10 +101,43 @@ def transformer(blocks: int) -> tuple[nn.Module, torch.Tensor]:
 def work(blocks: int, granularity: str) -> int:
     """The calls of functions of remat's that a capture makes."""
     model, ids = transformer(blocks)
+    gc.collect()  # nothing of earlier tests may come to its end in here
     profile = cProfile.Profile()
     profile.runcall(remat.capture, model, (ids,), loss=lambda out: out.sum(), device="cuda", granularity=granularity)
     package = str(Path(remat.__file__).parent)
     return sum(entry.callcount for entry in profile.getstats() if not isinstance(entry.code, str) and entry.code.co_filename.startswith(package))
+
+
+class Circles(nn.Module):
+    """Lets go of its results in circles of references, and makes enough objects that the collector would come by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(64, 64) for _ in range(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self.layers:
+            x = layer(x)
+            circle: list[object] = [x.cos()]
+            circle.append(circle)
+        return x
+
+
+def test_the_garbage_collector_has_no_say():
+    model, x = Circles(), torch.randn(64, 64)
+
+    def seen() -> list[object]:
+        graph = remat.capture(model, (x,), loss=lambda out: out.sum())
+        return [graph.trace(g) for g in graph.granularities] + [remat.measure(model, (x,), loss=lambda out: out.sum())]
+
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(10, 1, 1)
+        often = seen()
+        gc.set_threshold(10**9, 1, 1)
+        assert often == seen()
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize("granularity", ["module", "operator"])
