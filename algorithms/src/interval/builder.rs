@@ -11,7 +11,8 @@ pub(super) struct Builder<'a, 'p, 'g> {
     free: Vec<Option<u32>>,
     /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
     pending: Vec<Vec<u32>>,
-    found: FxHashMap<(u32, Vec<u64>), u32>,
+    /// Per cut not yet processed, its states by mask.
+    found: Vec<FxHashMap<Vec<u64>, u32>>,
     masks: Vec<Vec<u64>>,
     least_held: Vec<u64>,
     /// Least bytes held without casts.
@@ -32,7 +33,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             source: *source,
             free: Vec::new(),
             pending: vec![Vec::new(); source.profile.operators.len() + 1],
-            found: FxHashMap::default(),
+            found: vec![FxHashMap::default(); source.profile.operators.len() + 1],
             masks: Vec::new(),
             least_held: Vec::new(),
             least_forward: Vec::new(),
@@ -44,16 +45,18 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             forward: Vec::new(),
             differences: Differences::default(),
         };
-        b.reach(0, vec![0; source.slots.words], (0, 0));
+        b.reach(0, &mut vec![0; source.slots.words], (0, 0));
         b
     }
 
     /// The state at a cut with a mask, reached with held bytes `w`, with and without casts.
-    fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: (u64, u64)) -> u32 {
-        self.source.slots.restrict(&mut mask, cut);
-        let next = self.masks.len() as u32;
-        let id = *self.found.entry((cut, mask)).or_insert_with_key(|(_, mask)| {
-            self.masks.push(mask.clone());
+    fn reach(&mut self, cut: u32, mask: &mut [u64], w: (u64, u64)) -> u32 {
+        self.source.slots.restrict(mask, cut);
+        let known = self.found[cut as usize].get(&*mask).copied();
+        let id = known.unwrap_or_else(|| {
+            let next = self.masks.len() as u32;
+            self.found[cut as usize].insert(mask.to_vec(), next);
+            self.masks.push(mask.to_vec());
             self.least_held.push(w.0);
             self.least_forward.push(w.1);
             self.cuts.push(cut);
@@ -76,7 +79,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     /// Goes on from all states of a cut by all regions that start there.
     pub(super) fn states_at(&mut self, cut: u32, all: &[(StepKind, Vec<Locals>)]) {
         let is_free = self.source.free_from.is_some_and(|from| cut >= from);
-        let free = is_free.then(|| self.reach(cut, self.source.slots.alive_at(cut).to_vec(), (0, 0)));
+        let free = is_free.then(|| self.reach(cut, &mut self.source.slots.alive_at(cut).to_vec(), (0, 0)));
         self.free.push(free);
         let ids = std::mem::take(&mut self.pending[cut as usize]);
         let mut masks = Vec::with_capacity(ids.len());
@@ -90,10 +93,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                 }
             }
             self.first.push(self.steps.len() as u32);
-            let key = (cut, std::mem::take(&mut self.masks[id as usize]));
-            self.found.remove(&key);
-            masks.push(key.1);
+            masks.push(std::mem::take(&mut self.masks[id as usize]));
         }
+        self.found[cut as usize] = FxHashMap::default();
         let graph = self.source.profile.program.graph;
         self.differences.add(&masks, cut, self.source.slots, |s| graph.size(s));
     }
@@ -134,13 +136,14 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             self.source.slots.add(&mut mask, s);
         }
         let forward = Forward { need: forward, casts };
-        self.step(id, j + 1, mask, forward, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
+        self.step(id, j + 1, &mut mask, forward, Step { to: 0, held, need, time: 0, kind: StepKind::Plain });
     }
 
     /// Checkpoints the regions that start at cut `a`.
     fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
         let graph = self.source.profile.program.graph;
         let mut mask = self.masks[id as usize].clone();
+        let mut after = mask.clone();
         let shared = self.held_and_running(&mask, a);
         let (mut inputs, mut held) = (0, 0);
         let mut ending = self.source.slots.crossing(a).iter().copied().peekable();
@@ -155,7 +158,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             while let Some(s) = ending.next_if(|&s| self.source.profile.last_use[s as usize] < region.end) {
                 self.source.slots.remove(&mut mask, s);
             }
-            let mut after = mask.clone();
+            after.copy_from_slice(&mask);
             for &s in &locals.kept[..region.kept_until as usize] {
                 if self.source.profile.last_use[s as usize] >= region.end {
                     self.source.slots.add(&mut after, s);
@@ -170,14 +173,14 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                         let need = (plan.backward + held).max(region.after_inputs);
                         let nested = Step { need, time: plan.time, kind: StepKind::Nested(variant), ..step };
                         let forward = Forward { need: (region.forward + plan.calls).saturating_sub(shared), casts: 0 };
-                        self.step(id, region.end, after.clone(), forward, nested);
+                        self.step(id, region.end, &mut after, forward, nested);
                     }
-                    self.step(id, region.end, after, forward, step);
+                    self.step(id, region.end, &mut after, forward, step);
                 }
                 Inside::Anything if kind == StepKind::Region => {
-                    self.step(id, region.end, after, forward, Step { need: region.floor + held, ..step });
+                    self.step(id, region.end, &mut after, forward, Step { need: region.floor + held, ..step });
                 }
-                _ => self.step(id, region.end, after, forward, step),
+                _ => self.step(id, region.end, &mut after, forward, step),
             }
         }
     }
@@ -193,7 +196,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     }
 
     /// Adds a step unless it passes the limit. `step.need` is that of the backward pass.
-    fn step(&mut self, id: u32, cut: u32, mask: Vec<u64>, forward: Forward, mut step: Step) {
+    fn step(&mut self, id: u32, cut: u32, mask: &mut [u64], forward: Forward, mut step: Step) {
         let (w, w_forward) = (self.least_held[id as usize], self.least_forward[id as usize]);
         if w + step.need > self.source.limits.peak || w_forward + forward.need > self.source.limits.peak {
             return;
