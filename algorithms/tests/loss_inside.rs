@@ -11,7 +11,7 @@ fn inside(mut trace: Trace) -> Trace {
     let roots = trace.backward.iter().filter(|k| k.of.is_none()).flat_map(|k| k.reads.clone());
     let mut roots: Vec<u32> = roots.filter(|&s| trace.storages[s as usize].kind == StorageKind::Activation).collect();
     roots.append(&mut trace.outputs);
-    synthetic::random::loss_inside(&mut trace, roots);
+    synthetic::variations::loss_inside(&mut trace, roots);
     trace
 }
 

@@ -70,7 +70,7 @@ fn the_same_seed_makes_the_same_graph() {
     let ops: Vec<&str> = trace.operators.iter().map(|o| o.name.as_str()).collect();
     let names = ["linear", "dropout", "dropout_1", "relu", "relu_1", "dropout_2", "linear_1", "cross_entropy", "loss"];
     assert_eq!(ops, names);
-    assert_eq!(trace.backward.len(), 13);
+    assert_eq!(trace.backward.len(), 14);
 }
 
 #[test]
@@ -129,6 +129,8 @@ fn tiny_graphs_cover_the_odd_features() {
         see("modules", trace.modules.is_some());
         see("outputs", !trace.outputs.is_empty());
         see("times", trace.backward.iter().any(|k| k.ns.is_some()));
+        let mut nodes = graph.nodes().windows(2).filter(|pair| pair[0].of.is_some() && pair[0].of == pair[1].of);
+        see("recomputed between nodes", nodes.any(|pair| pair[0].needs.is_empty() && !pair[1].needs.is_empty()));
         see("summed gradients", trace.backward.iter().any(|k| k.op == "add.Tensor"));
         see(
             "unread",
@@ -148,6 +150,7 @@ fn tiny_graphs_cover_the_odd_features() {
         "outputs",
         "random",
         "random, unsaved",
+        "recomputed between nodes",
         "saved twice",
         "saves nothing",
         "saves without backward",

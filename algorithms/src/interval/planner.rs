@@ -120,9 +120,12 @@ impl<'p, 'g> Planner<'p, 'g> {
             let flat = Options { selective: false, ..options.clone() };
             limit = limit.min(self.prepare(limit, &flat).rest.least);
         }
-        let wide = self.prepare(limit, options);
-        let (least, is_complete) = (wide.rest.least, wide.is_complete);
-        drop(wide);
+        let (least, is_complete) = if self.profile.is_exact && limit <= bound::least_peak(&self.profile) {
+            (limit, true) // a simple plan needs no more than single operators do
+        } else {
+            let wide = self.prepare(limit, options);
+            (wide.rest.least, wide.is_complete)
+        };
         let (mut prepared, answer) = self.within(least, options, started);
         prepared.is_complete &= is_complete;
         Ok(self.outcome(&prepared, answer, options, Some(least), started))

@@ -62,6 +62,26 @@ pub(super) struct OperatorProfile {
     pub time_to_last_save: u64,
 }
 
+impl OperatorProfile {
+    /// Largest live bytes at the nodes that cannot run without what the operator saved, if nothing else is saved; `size` says
+    /// what a storage counts. A recomputation comes before the first node that needs something, and goes no further than
+    /// the last one wants. Time O(nodes + saves).
+    pub(super) fn alone(&self, size: impl Fn(u32) -> u64) -> u64 {
+        let Some(last) = self.nodes.iter().rposition(|n| n.needs) else { return 0 };
+        let first = self.nodes.iter().position(|n| n.needs).unwrap_or(last);
+        let mut saved: u64 = self.saves.iter().map(|&s| size(s)).sum();
+        let mut most = 0;
+        for (i, node) in self.nodes[..=last].iter().enumerate() {
+            if i >= first {
+                most = most.max(node.formula + saved);
+            }
+            let goes = node.frees.iter().filter(|s| self.saves.contains(s));
+            saved = saved.saturating_sub(goes.map(|&s| size(s)).sum());
+        }
+        most
+    }
+}
+
 /// The parts of a graph that planning needs.
 #[derive(Debug)]
 pub(super) struct Profile<'p, 'g> {

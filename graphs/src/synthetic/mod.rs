@@ -11,6 +11,7 @@ pub mod networks;
 pub mod random;
 mod recorder;
 mod rng;
+pub mod variations;
 
 pub use networks::{Transformer, chain, residual, transformer, unet};
 pub use random::{Features, layered, random, tiny};

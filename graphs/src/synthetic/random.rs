@@ -4,7 +4,8 @@
 use super::recorder::{Recorder, Tensor};
 use super::rng::Choices;
 use super::time_kernels;
-use crate::trace::{Operator, StorageKind, Trace};
+use super::variations::{loss_inside, save_unread, split_nodes};
+use crate::trace::{StorageKind, Trace};
 
 /// What a random graph may contain, and how large it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Features {
     pub odd: u64,
     /// Percent of operators that save something which no backward kernel of theirs reads.
     pub unread: u64,
+    /// Percent of operators with two autograd nodes, of which the first to run needs nothing that was saved.
+    pub split: u64,
     /// Percent of steps under autocast.
     pub autocast: u64,
     /// Percent of steps whose model computes the loss itself.
@@ -42,6 +45,7 @@ impl Default for Features {
             frozen: 20,
             odd: 30,
             unread: 0,
+            split: 0,
             autocast: 15,
             loss_inside: 0,
         }
@@ -67,6 +71,7 @@ pub fn tiny_from(choices: &mut Choices) -> Trace {
         frozen: choices.below(60),
         odd: choices.below(70),
         unread: if choices.chance(30) { choices.below(50) } else { 0 },
+        split: 15,
         autocast: 30,
         loss_inside: 25,
     };
@@ -121,65 +126,10 @@ pub fn random(choices: &mut Choices, features: &Features) -> Trace {
     if c.chance(30) {
         time_kernels(&mut trace, c);
     }
+    if features.split > 0 {
+        split_nodes(&mut trace, c, features.split);
+    }
     trace
-}
-
-/// The loss becomes an operator of the model, as in models that take labels; what is left for the loss operator is to
-/// pick it from what the model returns. Time O(kernels of the loss).
-pub fn loss_inside(trace: &mut Trace, returned: Vec<u32>) {
-    let Some(loss) = trace.operators.last_mut() else { return };
-    loss.name = "cross_entropy".into();
-    loss.op = "cross_entropy_loss.default".into();
-    let value = loss.kernels.last().and_then(|k| k.writes.first().copied());
-    let is_activation = |s: &u32| trace.storages[*s as usize].kind == StorageKind::Activation;
-    trace.outputs = returned.into_iter().chain(value).filter(is_activation).collect();
-    trace.outputs.sort_unstable();
-    trace.outputs.dedup();
-    trace.operators.push(Operator {
-        name: "loss".into(),
-        op: "loss".into(),
-        module: String::new(),
-        random: false,
-        kernels: Vec::new(),
-        saves: Vec::new(),
-    });
-}
-
-/// Makes some operators save what none of their backward kernels reads: some keep backward kernels all the same, others
-/// have none. Time O(operators × kernels).
-fn save_unread(trace: &mut Trace, c: &mut Choices, percent: u64) {
-    let loss = trace.operators.len() - 1;
-    // One past the last operator that changes it.
-    let mut changed_before = vec![0; trace.storages.len()];
-    for (o, operator) in trace.operators.iter().enumerate() {
-        operator.kernels.iter().flat_map(|k| &k.mutates).for_each(|&s| changed_before[s as usize] = o + 1);
-    }
-    for o in 0..loss {
-        if !c.chance(percent) {
-            continue;
-        }
-        let operator = &mut trace.operators[o];
-        if operator.saves.is_empty() {
-            let count = operator.kernels.len() as u32;
-            let reads = operator.kernels.iter().flat_map(|k| k.reads.iter().map(|&s| (s, 0)));
-            let writes = operator.kernels.iter().flat_map(|k| k.writes.iter().map(|&s| (s, count)));
-            let is_possible = |s: &(u32, u32)| {
-                let kind = trace.storages[s.0 as usize].kind;
-                let is_kept = matches!(kind, StorageKind::Activation | StorageKind::Param | StorageKind::Input);
-                is_kept && changed_before[s.0 as usize] <= o
-            };
-            // A result, or what existed before the operator.
-            let made: Vec<u32> = operator.kernels.iter().flat_map(|k| k.writes.iter().copied()).collect();
-            let possible: Vec<(u32, u32)> =
-                reads.filter(|s| !made.contains(&s.0)).chain(writes).filter(is_possible).collect();
-            operator.saves.extend(c.pick(&possible));
-        } else {
-            let saved: Vec<u32> = operator.saves.iter().map(|s| s.0).collect();
-            for kernel in trace.backward.iter_mut().filter(|k| k.of == Some(o as u32)) {
-                kernel.reads.retain(|s| !saved.contains(s));
-            }
-        }
-    }
 }
 
 /// Tensors that may still be read.

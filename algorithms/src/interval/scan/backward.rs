@@ -17,21 +17,16 @@ impl Scanner<'_, '_, '_> {
         }
         let last_release = if is_lowest { op.nodes.iter().rposition(|n| n.releases) } else { None };
         let last_release = last_release.unwrap_or(usize::MAX);
-        let last_need = op.nodes.iter().rposition(|n| n.needs);
+        let size = |s: u32| self.p.program.graph.size(s);
+        self.now.floor = self.now.floor.max(op.alone(|s| if self.is_own(s) { size(s) } else { 0 }));
         if op.is_needy {
             self.now.interior = self.now.interior.max(self.now.pending);
             (self.now.pending, self.now.tail, self.now.top) = (0, 0, 0);
         }
         let mut is_recomputed = false;
         let mut held = self.now.saved;
-        let mut own = op.saves.iter().filter(|&&s| self.is_own(s)).map(|&s| self.p.program.graph.size(s)).sum::<u64>();
         for (i, node) in op.nodes.iter().enumerate() {
             is_recomputed |= node.needs;
-            if last_need.is_some_and(|last| i <= last) {
-                self.now.floor = self.now.floor.max(node.formula + own);
-            }
-            let goes = node.frees.iter().filter(|&&s| op.saves.contains(&s) && self.is_own(s));
-            own = own.saturating_sub(goes.map(|&s| self.p.program.graph.size(s)).sum());
             let before = held;
             held -= self.freed(node, j);
             let at_node = ((node.formula + before).max(node.reduction + held), node.formula.max(node.reduction));
