@@ -1,5 +1,6 @@
 //! Least time over a network: beams first, then the search that proves.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::active::Active;
@@ -15,6 +16,9 @@ const WIDTH: usize = 4;
 
 /// Labels kept per state in the second search.
 const WIDE: usize = 48;
+
+/// Labels kept in all in a first full search, which most questions do not need more than.
+const QUICK: u64 = 500_000;
 
 /// Labels kept in all unless the caller says otherwise; 32 bytes each.
 const MAX_LABELS: u64 = 12_000_000;
@@ -82,7 +86,7 @@ impl Planner<'_, '_> {
             allowed.retain(|a, b| b - a <= longest);
             let source = Source { allowed: &allowed, ..self.source(limits, options) };
             let found = Network::build(&source).and_then(|network| {
-                let rest = Rest::of(&network);
+                let rest = Arc::new(Rest::of(&network));
                 let is_enough = rest.least <= limit;
                 let relaxed = Source { free_from: Some(longest + 1), ..source };
                 let relaxed = is_enough.then(|| Network::build(&relaxed)).transpose()?;
@@ -152,15 +156,22 @@ pub(super) fn answer(prepared: &Prepared, limit: u64, known: Known, options: &Op
     let mut work = Work { labels: first.labels, candidates: first.candidates };
     let mut is_proven = first.is_complete;
     // The better the best plan so far, the fewer labels the full search has to keep.
-    let widths: &[usize] = if known.only_beams { &[WIDE] } else { &[WIDE, usize::MAX] };
-    for &width in widths {
+    let total = options.max_labels.unwrap_or(MAX_LABELS);
+    let (wide, full) = ((WIDE, total), (usize::MAX, total));
+    let efforts = if known.only_beams {
+        vec![wide]
+    } else if total > QUICK && options.time_limit.is_none() {
+        vec![(usize::MAX, QUICK), wide, full]
+    } else {
+        vec![wide, full] // a good plan first, before the limit is reached
+    };
+    for (width, total) in efforts {
         let best = path.as_ref().map_or(below, |p| p.time);
         is_proven |= best <= lower;
         if is_proven {
             break;
         }
         active.reduce(best);
-        let total = options.max_labels.unwrap_or(MAX_LABELS);
         let found = labels::search(network, &active, &Effort { below: best, width, total, stop: &stop });
         work = work.and(Work { labels: found.labels, candidates: found.candidates });
         is_proven = found.is_complete;

@@ -1,5 +1,7 @@
 //! Builds the network cut by cut: what every step of a state needs, holds and leads to.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::differences::Differences;
@@ -231,7 +233,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             first: self.first,
             steps: self.steps,
             forward: self.forward,
-            differences: self.differences,
+            differences: Arc::new(self.differences),
             free,
             limit: self.source.limits.peak,
             regions,

@@ -133,7 +133,7 @@ impl Planner<'_, '_> {
         let limits = Limits { peak: limit, worth: None };
         let source = Source { inside: Inside::Anything, ..self.source(limits, options) };
         let network = Network::build(&source).ok().filter(|_| self.profile.is_exact)?;
-        let rest = Rest::of(&network);
+        let rest = Arc::new(Rest::of(&network));
         Some(Prepared { network, rest, nested: None, is_complete: false })
     }
 }

@@ -14,6 +14,9 @@ use super::prepare::Prepared;
 const RUN: usize = 12;
 const ROUND: usize = 4;
 
+/// Gaps of a coarse grid between which all points are looked for.
+const GAPS: u64 = 200;
+
 /// Most budgets of a grid; a finer one is answered by all points.
 const GRID: u64 = 20_000;
 
@@ -55,14 +58,13 @@ impl Planner<'_, '_> {
         let started = Instant::now();
         let plain = self.plain_peak();
         let (prepared, nested) = self.prepare_for_all(plain, options)?;
-        let least = prepared.rest.least;
-        let range = plain - least;
-        let mut points = match resolution {
-            Resolution::Step(step) if range / step.max(1) < GRID => {
-                self.grid(&prepared, plain, step.max(1), options, started, progress)
-            }
-            _ => self.every(&prepared, plain, options, started, progress),
+        let range = plain - prepared.rest.least;
+        let question = Question { prepared: &prepared, plain, options, started };
+        let found = match resolution {
+            Resolution::Step(step) if range / step.max(1) < GRID => self.grid(&question, step.max(1), progress),
+            _ => self.every(&question, progress),
         };
+        let mut points: Vec<Outcome> = found.into_iter().map(|found| found.outcome).collect();
         if let Some(nested) = nested {
             // A plan of fewer levels is one of more.
             let fewer = Options { nesting: options.nesting - 1, ..options.clone() };
@@ -87,69 +89,103 @@ impl Planner<'_, '_> {
     }
 
     /// Budgets upwards from the least peak, in runs of neighbours: within a run each answer is a plan for the next budget
-    /// too, which bounds its search. The runs are the same on any number of threads.
-    fn grid(
-        &self,
-        prepared: &Prepared,
-        plain: u64,
-        step: u64,
-        options: &Options<'_>,
-        started: Instant,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Vec<Outcome> {
-        let least = prepared.rest.least;
-        let range = plain - least;
+    /// too, which bounds its search. The runs are the same on any number of threads. Peaks ascend.
+    fn grid(&self, question: &Question<'_>, step: u64, progress: &mut dyn FnMut(u64, u64)) -> Vec<Found> {
+        let least = question.prepared.rest.least;
+        let range = question.plain - least;
         let limits: Vec<u64> = (0..=range.div_ceil(step)).map(|i| least + (i * step).min(range)).collect();
         let mut points = Vec::new();
         for (i, round) in limits.chunks(RUN * ROUND).enumerate() {
             progress((i * RUN * ROUND) as u64 * step, range);
-            let found: Vec<Vec<Outcome>> =
-                round.par_chunks(RUN).map(|run| self.run(prepared, run, options, started)).collect();
+            let found: Vec<Vec<Found>> = round.par_chunks(RUN).map(|run| self.run(question, run)).collect();
             points.extend(found.into_iter().flatten());
         }
         points
     }
 
-    fn run(&self, prepared: &Prepared, limits: &[u64], options: &Options<'_>, started: Instant) -> Vec<Outcome> {
-        let mut points: Vec<Outcome> = Vec::new();
+    fn run(&self, question: &Question<'_>, limits: &[u64]) -> Vec<Found> {
+        let mut points: Vec<Found> = Vec::new();
         let mut price = None;
+        let mut near: Option<Prepared> = None;
         for &limit in limits {
-            let time = points.last().map_or(u64::MAX, |p| p.time_ns);
+            let time = points.last().map_or(u64::MAX, |p| p.outcome.time_ns);
             if time == 0 {
                 break;
             }
-            let known = Known { time, price, ..Known::NOTHING };
-            let answer = answer(prepared, limit, known, options, started);
-            if answer.path.is_some() {
-                price = answer.price.or(price);
-                points.push(self.outcome(prepared, answer, options, None, started));
+            if near.is_none() && !points.is_empty() {
+                // Of the rest of the run, only steps of plans below the first one's time are of interest.
+                near = limits.last().map(|&last| question.prepared.below(last, time, price));
             }
+            let prepared = near.as_ref().unwrap_or(question.prepared);
+            points.extend(self.point(question, prepared, limit, time, &mut price));
         }
         points
     }
 
-    /// Budgets downwards, each just below the peak of the plan before.
-    fn every(
-        &self,
-        prepared: &Prepared,
-        plain: u64,
-        options: &Options<'_>,
-        started: Instant,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Vec<Outcome> {
-        let least = prepared.rest.least;
-        let mut points: Vec<Outcome> = Vec::new();
-        let mut limit = plain;
-        while limit >= least {
-            progress(plain - limit, plain - least);
-            let answer = answer(prepared, limit, Known::NOTHING, options, started);
-            let Some(path) = &answer.path else { break };
-            // By the network's bounds, not the predictor's word: that can be above the limit where regions nest.
-            let peak = prepared.network.peak(&path.steps);
-            points.push(self.outcome(prepared, answer, options, None, started));
-            let Some(next) = peak.checked_sub(1) else { break };
-            limit = next;
+    /// Every point: first those on a coarse grid, then in each gap all between its ends, downwards, each just below the
+    /// peak of the one before.
+    fn every(&self, question: &Question<'_>, progress: &mut dyn FnMut(u64, u64)) -> Vec<Found> {
+        let least = question.prepared.rest.least;
+        let range = question.plain - least;
+        let mut points = self.grid(question, (range / GAPS).max(1), &mut |_, _| {});
+        let mut corners: Vec<(u64, u64)> = Vec::new();
+        for point in &points {
+            if corners.last().is_none_or(|&(_, time)| point.outcome.time_ns < time) {
+                corners.push((point.peak, point.outcome.time_ns));
+            }
+        }
+        let gaps: Vec<(u64, u64)> = corners.windows(2).map(|pair| (pair[1].0, pair[0].1)).collect();
+        for gaps in gaps.chunks(RUN * ROUND) {
+            progress(gaps[0].0 - least, range);
+            let found: Vec<Vec<Found>> = gaps.par_iter().map(|&(peak, time)| self.gap(question, peak, time)).collect();
+            points.extend(found.into_iter().flatten());
         }
         points
     }
+
+    /// All points below a peak that take less than a time.
+    fn gap(&self, question: &Question<'_>, mut peak: u64, time: u64) -> Vec<Found> {
+        let mut points = Vec::new();
+        let mut price = None;
+        let mut near: Option<Prepared> = None;
+        while let Some(limit) = peak.checked_sub(1) {
+            let prepared = near.get_or_insert_with(|| question.prepared.below(limit, time, None));
+            let Some(point) = self.point(question, prepared, limit, time, &mut price) else { break };
+            peak = point.peak;
+            points.push(point);
+        }
+        points
+    }
+
+    /// The plan of least time within a limit, if one takes less than `time`.
+    fn point(
+        &self,
+        question: &Question<'_>,
+        prepared: &Prepared,
+        limit: u64,
+        time: u64,
+        price: &mut Option<u64>,
+    ) -> Option<Found> {
+        let known = Known { time, price: *price, ..Known::NOTHING };
+        let answer = answer(prepared, limit, known, question.options, question.started);
+        // By the network's bounds, not the predictor's word: that can be above the limit where regions nest.
+        let peak = prepared.network.peak(&answer.path.as_ref()?.steps);
+        *price = answer.price.or(*price);
+        Some(Found { peak, outcome: self.outcome(prepared, answer, question.options, None, question.started) })
+    }
+}
+
+/// What all budgets of a frontier share.
+struct Question<'a> {
+    prepared: &'a Prepared,
+    /// Peak without regions.
+    plain: u64,
+    options: &'a Options<'a>,
+    started: Instant,
+}
+
+/// A point, and its peak by the network.
+struct Found {
+    peak: u64,
+    outcome: Outcome,
 }

@@ -5,6 +5,8 @@
 //! `w + need <= M`, and afterwards `w + held` bytes are held. Where autocast caches casts, the forward pass has a bound
 //! of its own: see [`Forward`].
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::allowed::Allowed;
@@ -110,7 +112,7 @@ pub(super) struct Network {
     /// One per step if there are cached casts, else empty.
     pub forward: Vec<Forward>,
     /// What the states of a cut hold beyond others.
-    pub differences: Differences,
+    pub differences: Arc<Differences>,
     /// Per cut, the state that holds all that crosses it for nothing, where one was asked for. From there nothing costs
     /// more than from any other way to that cut.
     pub free: Vec<Option<u32>>,
@@ -165,6 +167,30 @@ impl Network {
             held += step.held;
         }
         peak
+    }
+
+    /// The same states with some of the steps, given in ascending order. Time O(states + steps).
+    pub(super) fn with_steps(&self, chosen: &[u32]) -> Self {
+        let mut first = vec![0u32; self.first.len()];
+        for (v, first) in first.iter_mut().enumerate() {
+            *first = chosen.partition_point(|&i| i < self.first[v]) as u32;
+        }
+        let of = |i: &u32| *i as usize;
+        Self {
+            cuts: self.cuts.clone(),
+            end: self.end,
+            first,
+            steps: chosen.iter().map(|i| self.steps[of(i)]).collect(),
+            forward: if self.forward.is_empty() {
+                Vec::new()
+            } else {
+                chosen.iter().map(|i| self.forward[of(i)]).collect()
+            },
+            differences: Arc::clone(&self.differences),
+            free: self.free.clone(),
+            limit: self.limit,
+            regions: self.regions,
+        }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::active::Active;
 use super::least::Rest;
 use super::long::Worth;
 use super::nested::Nested;
@@ -12,11 +13,27 @@ use super::planner::{Options, Planner};
 /// A network built for a limit on the peak.
 pub(super) struct Prepared {
     pub network: Network,
-    pub rest: Rest,
+    pub rest: Arc<Rest>,
     /// Plans for the insides of regions, if regions may nest.
     pub nested: Option<Arc<Nested>>,
     /// Does it hold every plan that was asked for?
     pub is_complete: bool,
+}
+
+impl Prepared {
+    /// What plans within a limit can be made of that take less than a time. `price` is that of a similar question. Time
+    /// O(states + steps).
+    pub(super) fn below(&self, limit: u64, time: u64, price: Option<u64>) -> Self {
+        let active = Active::new(&self.network, &self.rest, limit, time, price);
+        let mut chosen: Vec<u32> = active.steps.iter().map(|step| step.step).collect();
+        chosen.sort_unstable();
+        Self {
+            network: self.network.with_steps(&chosen),
+            rest: Arc::clone(&self.rest),
+            nested: self.nested.clone(),
+            is_complete: self.is_complete,
+        }
+    }
 }
 
 impl<'p, 'g> Planner<'p, 'g> {
@@ -60,7 +77,7 @@ fn fitting(source: Source<'_, '_, '_>) -> Prepared {
     loop {
         let reached = match Network::build(&Source { allowed: &allowed, keeps, ..source }) {
             Ok(network) => {
-                let rest = Rest::of(&network);
+                let rest = Arc::new(Rest::of(&network));
                 return Prepared { network, rest, nested: None, is_complete };
             }
             Err(reached) => reached,
