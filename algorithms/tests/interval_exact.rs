@@ -4,7 +4,7 @@
 use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{Allowed, Error, Options, Planner, Resolution};
 use remat_algorithms::plan::{Status, assemble::rerun};
-use remat_algorithms::predict::{Predictor, Scratch};
+use remat_algorithms::predict::{Optimizer, Predictor, Scratch};
 use remat_algorithms::{Regions, Segment, checker};
 use remat_graphs::synthetic::{self, Choices};
 use remat_graphs::{CostModel, Graph, ModuleRegions, zoo};
@@ -60,7 +60,12 @@ fn count(regions: &[Vec<Segment>]) -> u64 {
 }
 
 /// Peak and nanoseconds of recomputation of every plan, without those that another beats.
-fn brute_force(predictor: &Predictor<'_>, costs: &Costs, regions: &[Vec<Segment>]) -> Vec<(u64, u64)> {
+fn brute_force(
+    predictor: &Predictor<'_>,
+    costs: &Costs,
+    regions: &[Vec<Segment>],
+    optimizer: Option<Optimizer>,
+) -> Vec<(u64, u64)> {
     let graph = predictor.graph();
     let mut all = Vec::new();
     let mut scratch = Scratch::default();
@@ -69,7 +74,7 @@ fn brute_force(predictor: &Predictor<'_>, costs: &Costs, regions: &[Vec<Segment>
         if at >= regions.len() {
             let regions = Regions::resolve(graph, &segments).unwrap();
             let (replayed, again) = rerun(predictor, costs, &regions, &mut scratch);
-            all.push((predictor.with_optimizer(&replayed, None).peak, again.ns));
+            all.push((predictor.with_optimizer(&replayed, optimizer).peak, again.ns));
             continue;
         }
         for region in &regions[at] {
@@ -131,6 +136,9 @@ struct Seen {
     loss_inside: u32,
     selective: u32,
     modules: u32,
+    optimizer: u32,
+    /// Steps in which the optimizer takes more than passes must.
+    floors: u32,
     points: usize,
     faults: Vec<String>,
 }
@@ -146,25 +154,28 @@ impl Seen {
             (flat(graph), Options::default()),
             (selective(graph, &planner), Options { selective: true, ..Options::default() }),
             (modules(graph), Options { allowed: Some(&of_modules), ..Options::default() }),
+            (flat(graph), Options { optimizer: Some(Optimizer::AdamwForeach), ..Options::default() }),
         ];
         for (i, (regions, options)) in classes.iter().enumerate() {
             if count(regions) > most {
                 continue;
             }
-            let expected = brute_force(&predictor, &costs, regions);
+            let expected = brute_force(&predictor, &costs, regions, options.optimizer);
             self.points += expected.len();
-            *[&mut self.graphs, &mut self.selective, &mut self.modules][i] += 1;
+            *[&mut self.graphs, &mut self.selective, &mut self.modules, &mut self.optimizer][i] += 1;
+            let own = predictor.peaks(&Regions::default(), options.optimizer, &mut Scratch::default()).peak_optimizer;
+            self.floors += u32::from(own == expected.last().map(|point| point.0));
             if i == 0 {
                 self.autocast += u32::from(graph.trace().autocast.is_some());
                 self.loss_inside += u32::from(graph.operators()[graph.loss() as usize].kernels.is_empty());
             }
             if let Err(fault) = compare(graph, &planner, options, &expected) {
-                let class = ["flat", "selective", "modules"][i];
+                let class = ["flat", "selective", "modules", "optimizer"][i];
                 self.faults.push(format!("{class} {fault}"));
             }
             let found = planner.least_peak(options).unwrap();
             match checker::check(graph, &found.segments) {
-                Ok(verified) if verified.peak == found.peak => {}
+                Ok(verified) if verified.peak == found.peak || options.optimizer.is_some() => {}
                 other => self.faults.push(format!("{} checker: {other:?}, {}", graph.name(), found.peak)),
             }
         }
@@ -200,6 +211,7 @@ fn all_answers_equal_brute_force_on_small_graphs() {
     println!("{seen:?}");
     assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
     assert!(seen.graphs >= 400 && seen.autocast >= 100 && seen.loss_inside >= 100, "{seen:?}");
+    assert!(seen.optimizer >= 400 && seen.floors >= 20, "{seen:?}");
     assert!(seen.selective >= 100 && seen.modules >= 400, "{seen:?}");
 }
 
@@ -224,7 +236,7 @@ fn all_answers_equal_brute_force_on_real_steps_with_few_cuts() {
             }
             let allowed = Allowed::regions(&graph, regions.iter().flatten().map(|s| (s.start, s.end)));
             let options = Options { allowed: Some(&allowed), ..Options::default() };
-            let expected = brute_force(&predictor, &costs, &regions);
+            let expected = brute_force(&predictor, &costs, &regions, None);
             points += expected.len();
             faults.extend(compare(&graph, &planner, &options, &expected).err());
         }

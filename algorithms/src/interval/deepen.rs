@@ -29,12 +29,13 @@ impl Planner<'_, '_> {
         let started = Instant::now();
         // A plan of fewer levels is one of more: what is found is never worse for another level.
         let fewer = self.least_peak(&Options { nesting: options.nesting - 1, ..options.clone() })?;
-        let limit = self.pass_peak(&fewer);
+        let limit = self.as_free(self.pass_peak(&fewer), options);
         let rank = |o: &Outcome| (o.peak, o.time_ns);
         let mut best = fewer;
         for _ in 0..ROUNDS {
             let nested = self.insides(limit, &best.segments, options);
             let least = self.prepare_with(limit, options, Some(&nested)).rest.least.min(limit);
+            let least = self.as_free(least, options);
             let prepared = self.prepare_with(least, options, Some(&nested));
             let answer = answer(&prepared, least, Known::NOTHING, options, started);
             if answer.path.is_none() {

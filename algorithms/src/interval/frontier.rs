@@ -58,8 +58,9 @@ impl Planner<'_, '_> {
         let started = Instant::now();
         let plain = self.plain_peak();
         let (prepared, nested) = self.prepare_for_all(plain, options)?;
-        let range = plain - prepared.rest.least;
-        let question = Question { prepared: &prepared, plain, options, started };
+        let least = self.as_free(prepared.rest.least, options).min(plain);
+        let range = plain - least;
+        let question = Question { prepared: &prepared, least, plain, options, started };
         let found = match resolution {
             Resolution::Step(step) if range / step.max(1) < GRID => self.grid(&question, step.max(1), progress),
             _ => self.every(&question, progress),
@@ -91,7 +92,7 @@ impl Planner<'_, '_> {
     /// Budgets upwards from the least peak, in runs of neighbours: within a run each answer is a plan for the next budget
     /// too, which bounds its search. The runs are the same on any number of threads. Peaks ascend.
     fn grid(&self, question: &Question<'_>, step: u64, progress: &mut dyn FnMut(u64, u64)) -> Vec<Found> {
-        let least = question.prepared.rest.least;
+        let least = question.least;
         let range = question.plain - least;
         let limits: Vec<u64> = (0..=range.div_ceil(step)).map(|i| least + (i * step).min(range)).collect();
         let mut points = Vec::new();
@@ -125,7 +126,7 @@ impl Planner<'_, '_> {
     /// Every point: first those on a coarse grid, then in each gap all between its ends, downwards, each just below the
     /// peak of the one before.
     fn every(&self, question: &Question<'_>, progress: &mut dyn FnMut(u64, u64)) -> Vec<Found> {
-        let least = question.prepared.rest.least;
+        let least = question.least;
         let range = question.plain - least;
         let mut points = self.grid(question, (range / GAPS).max(1), &mut |_, _| {});
         let mut corners: Vec<(u64, u64)> = Vec::new();
@@ -178,7 +179,8 @@ impl Planner<'_, '_> {
 /// What all budgets of a frontier share.
 struct Question<'a> {
     prepared: &'a Prepared,
-    /// Peak without regions.
+    /// Limits on the passes of interest: the least, and what they need without regions.
+    least: u64,
     plain: u64,
     options: &'a Options<'a>,
     started: Instant,

@@ -126,7 +126,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             let wide = self.prepare(limit, options);
             (wide.rest.least, wide.is_complete)
         };
-        let (mut prepared, answer) = self.within(least, options, started);
+        let (mut prepared, answer) = self.within(self.as_free(least, options), options, started);
         prepared.is_complete &= is_complete;
         Ok(self.outcome(&prepared, answer, options, Some(least), started))
     }
@@ -161,6 +161,12 @@ impl<'p, 'g> Planner<'p, 'g> {
             return Err(self.too_small(budget, options));
         }
         Ok(budget.saturating_sub(states))
+    }
+
+    /// A limit on the passes, raised to what the optimizer's own step leaves them: below it nothing is gained.
+    pub(super) fn as_free(&self, limit: u64, options: &Options<'_>) -> u64 {
+        let (states, floor) = self.optimizer(options);
+        limit.max(floor.saturating_sub(states))
     }
 
     /// States of the optimizer, and the peak of its own step, in bytes.
