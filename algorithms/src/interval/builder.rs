@@ -180,7 +180,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                     self.step(id, region.end, &mut after, forward, step);
                 }
                 Inside::Anything if kind == StepKind::Region => {
-                    self.step(id, region.end, &mut after, forward, Step { need: region.floor + held, ..step });
+                    let least = Step { need: region.floor + held, time: region.floor_time, ..step };
+                    self.step(id, region.end, &mut after, forward, least);
                 }
                 _ => self.step(id, region.end, &mut after, forward, step),
             }

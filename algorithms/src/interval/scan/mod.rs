@@ -30,6 +30,9 @@ pub(super) struct Local {
     pub after_inputs: u64,
     /// What no plan for the inside of the region can avoid of it: single operators with what they saved.
     pub floor: u64,
+    /// Nanoseconds of it that no such plan avoids: up to the last operator that needs something. What operators behind that save
+    /// without a need runs again with them, unless a region of its own keeps it apart.
+    pub floor_time: u64,
     /// How many of [`Locals::inputs`] the region reads.
     pub inputs: u32,
     /// Nanoseconds of its recomputation.
@@ -165,6 +168,7 @@ struct State {
     seen_saver: bool,
     time: u64,
     time_at_stop: u64,
+    floor_time: u64,
 }
 
 struct Scanner<'a, 'p, 'g> {
@@ -200,6 +204,7 @@ impl Scanner<'_, '_, '_> {
             backward,
             after_inputs: now.after_inputs,
             floor: now.floor,
+            floor_time: now.floor_time,
             inputs: self.out.inputs.len() as u32,
             time,
             kept: now.kept,

@@ -59,6 +59,9 @@ impl Scanner<'_, '_, '_> {
             self.now.time_at_stop = self.now.time + op.time_to_last_save - saved_to_stop;
             self.now.kept_at_stop = kept_at_stop;
         }
+        if op.is_needy {
+            self.now.floor_time = self.now.time_at_stop;
+        }
         self.now.time += op.time - saved;
     }
 
