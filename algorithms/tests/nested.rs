@@ -1,6 +1,8 @@
 //! Plans with regions inside regions, against brute force over all of them.
 #![allow(clippy::print_stdout)]
 
+use std::time::Duration;
+
 use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{Allowed, Error, Options, Planner};
 use remat_algorithms::plan::{Status, assemble::rerun};
@@ -186,6 +188,25 @@ fn threads_change_nothing() {
     for threads in [2, 3, 4, 8] {
         assert_eq!(plan(threads), one, "{threads} threads");
     }
+}
+
+#[test]
+fn a_time_limit_holds_for_all_levels() {
+    let graph = long_chain(24);
+    let predictor = Predictor::new(&graph);
+    let costs = costs(&graph);
+    let planner = Planner::new(&predictor, &costs);
+    let flat = planner.least_peak(&Options::default()).unwrap();
+    let all = Options { nesting: 4, ..Options::default() };
+    let none = Options { time_limit: Some(Duration::ZERO), ..all.clone() };
+    let (found, stopped) = (planner.least_peak(&all).unwrap(), planner.least_peak(&none).unwrap());
+    assert!(found.peak < flat.peak && stopped.peak == flat.peak, "{found:?} {stopped:?}");
+    assert!(stopped.stats.states * 10 < found.stats.states, "{stopped:?} {found:?}");
+    assert!(stopped.lower_bound.is_some_and(|bound| 0 < bound && bound <= found.peak), "{stopped:?}");
+    let budget = flat.peak + flat.peak / 10;
+    let (found, stopped) = (planner.least_time(budget, &all).unwrap(), planner.least_time(budget, &none).unwrap());
+    assert!(stopped.stats.states * 10 < found.stats.states, "{stopped:?} {found:?}");
+    assert!(stopped.lower_bound.is_some_and(|bound| 0 < bound && bound <= found.time_ns), "{stopped:?}");
 }
 
 #[test]

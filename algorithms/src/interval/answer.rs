@@ -126,7 +126,7 @@ impl Planner<'_, '_> {
     }
 }
 
-fn is_over(options: &Options<'_>, started: Instant) -> bool {
+pub(super) fn is_over(options: &Options<'_>, started: Instant) -> bool {
     options.time_limit.is_some_and(|limit| started.elapsed() > limit)
 }
 

@@ -314,13 +314,7 @@ impl<'p, 'g> Planner<'p, 'g> {
             time_ns,
             status: if is_optimal { Status::Optimal } else { Status::Feasible },
             lower_bound: unproven.filter(|_| !is_optimal),
-            stats: Stats {
-                states: prepared.network.len() as u64
-                    + answer.work.labels
-                    + prepared.nested.as_ref().map_or(0, |nested| nested.labels),
-                evaluations: prepared.network.regions + prepared.network.steps.len() as u64 + answer.work.candidates,
-                seconds: started.elapsed().as_secs_f64(),
-            },
+            stats: Stats { seconds: started.elapsed().as_secs_f64(), ..prepared.stats(answer.work) },
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::plan::Stats;
+
 use super::active::Active;
+use super::answer::Work;
 use super::least::Rest;
 use super::long::Worth;
 use super::nested::Nested;
@@ -21,6 +24,17 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Work that went into it and into a search over it; no seconds.
+    pub(super) fn stats(&self, search: Work) -> Stats {
+        let nested = self.nested.as_ref().map_or(0, |nested| nested.labels);
+        let network = &self.network;
+        Stats {
+            states: network.len() as u64 + search.labels + nested,
+            evaluations: network.regions + network.steps.len() as u64 + search.candidates,
+            seconds: 0.0,
+        }
+    }
+
     /// What plans within a limit can be made of that take less than a time. `price` is that of a similar question. Time
     /// O(states + steps).
     pub(super) fn below(&self, limit: u64, time: u64, price: Option<u64>) -> Self {

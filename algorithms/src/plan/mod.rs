@@ -191,3 +191,15 @@ pub struct Stats {
     /// Wall-clock seconds; the only field that differs between runs.
     pub seconds: f64,
 }
+
+impl Stats {
+    /// All work of two searches, one after the other.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            states: self.states + other.states,
+            evaluations: self.evaluations + other.evaluations,
+            seconds: self.seconds + other.seconds,
+        }
+    }
+}

@@ -98,26 +98,36 @@ pub(super) struct Nested {
     pub labels: u64,
 }
 
+/// What is planned: regions that are allowed, for plans whose peak is at most `limit`.
+pub(super) struct Question<'a, 'p, 'g> {
+    pub profile: &'a Profile<'p, 'g>,
+    pub slots: &'a Slots,
+    pub allowed: &'a Allowed,
+    pub limit: u64,
+}
+
 impl Nested {
-    /// Plans the insides of all allowed regions with `levels - 1` levels, for plans whose peak is at most `limit`. Time
+    /// Plans the insides of all allowed regions with `levels - 1` levels; `None` if `stop` says so. Time
     /// O(levels × ends × steps × labels per state), memory O(steps).
     pub(super) fn build(
-        profile: &Profile<'_, '_>,
-        slots: &Slots,
-        allowed: &Allowed,
+        question: &Question<'_, '_, '_>,
         levels: u32,
-        limit: u64,
         known: &[Segment],
-    ) -> Self {
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Self> {
         let mut focus = Vec::new();
         cuts_of(known, false, &mut focus);
         focus.sort_unstable();
         focus.dedup();
+        let limit = question.limit;
         let mut nested = Self { networks: Vec::new(), lists: Vec::new(), limit, is_whole: true, labels: 0 };
         for _ in 1..levels {
-            nested.add_level(profile, slots, allowed, &focus);
+            nested.add_level(question, &focus, stop);
+            if stop() {
+                return None;
+            }
         }
-        nested
+        Some(nested)
     }
 
     /// The plans of the deepest level.
@@ -125,7 +135,8 @@ impl Nested {
         self.lists.last()
     }
 
-    fn add_level(&mut self, profile: &Profile<'_, '_>, slots: &Slots, allowed: &Allowed, focus: &[u32]) {
+    fn add_level(&mut self, question: &Question<'_, '_, '_>, focus: &[u32], stop: &(dyn Fn() -> bool + Sync)) {
+        let &Question { profile, slots, allowed, .. } = question;
         let level = self.networks.len() as u8;
         let mut cuts = CUTS;
         loop {
@@ -155,7 +166,7 @@ impl Nested {
             };
             if let Some(network) = Network::build(&source) {
                 self.is_whole &= outer.is_whole;
-                let (list, labels) = alternatives(&source, &network, &outer, level);
+                let (list, labels) = alternatives(&source, &network, &outer, level, stop);
                 self.networks.push(network);
                 self.lists.push(list);
                 self.labels += labels;
@@ -281,7 +292,13 @@ fn cuts_of(segments: &[Segment], is_nested: bool, cuts: &mut Vec<u32>) {
 }
 
 /// Plans for the insides of the outer regions, and the number of labels that were needed.
-fn alternatives(source: &Source<'_, '_, '_>, network: &Network, outer: &Outer, level: u8) -> (Alternatives, u64) {
+fn alternatives(
+    source: &Source<'_, '_, '_>,
+    network: &Network,
+    outer: &Outer,
+    level: u8,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> (Alternatives, u64) {
     let Source { profile, locals, limit, .. } = *source;
     let flat = |a: u32, b: u32| {
         let regions = &locals[a as usize].regions;
@@ -291,6 +308,9 @@ fn alternatives(source: &Source<'_, '_, '_>, network: &Network, outer: &Outer, l
         .by_end()
         .par_iter()
         .map_init(tails::Scratch::default, |scratch, (end, starts)| {
+            if stop() {
+                return (Vec::new(), 0); // nobody will use what there is
+            }
             let labels = tails::search(profile, network, *end, starts[0], limit, scratch);
             let mut all = Vec::new();
             for &a in starts {
