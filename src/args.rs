@@ -268,7 +268,8 @@ pub(crate) enum Listed {
 /// Verify a plan independently of planners and predictor
 ///
 /// Replays the step under the plan symbolically: every tensor read is alive, every saved tensor is there when its
-/// backward needs it, nothing that is mutated runs twice, and all numbers of the plan are right.
+/// backward needs it, nothing that is mutated runs twice, and all numbers of the plan are right: peaks, recomputation, the
+/// gap to its lower bound. (That no plan is below the bound is for the planner to prove.)
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 the plan is valid; 1 it is refused; 2 wrong usage or bad input.\n\n\
     Examples:\n  \
@@ -281,6 +282,9 @@ pub(crate) struct Check {
     /// Plan to verify, a plan/1 document: a path or -
     #[arg(value_name = "PLAN", value_hint = ValueHint::FilePath)]
     pub plan: OsString,
+    /// Device whose times the plan states [default: the one it names, if that is built in; else times are not verified]
+    #[arg(long, value_name = "NAME|FILE", value_hint = ValueHint::FilePath, help_heading = ASSUMED)]
+    pub device: Option<OsString>,
     /// What to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
     pub format: Format,

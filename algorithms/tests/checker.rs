@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remat_algorithms::checker::{CheckError, check, check_plan};
+use remat_algorithms::cost::Costs;
+use remat_algorithms::plan::assemble::{Provenance, graph_plan};
 use remat_algorithms::plan::{Objective, PLAN_FORMAT, Peaks, Plan, Recompute, Segment, Status};
-use remat_graphs::{Graph, zoo};
+use remat_algorithms::predict::Predictor;
+use remat_graphs::{CostModel, Graph, zoo};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -123,6 +126,7 @@ fn claim(graph: &Graph, entry: &Entry) -> Plan {
         status: Status::default(),
         lower_bound: None,
         gap: None,
+        device: None,
         granularity: None,
         segments: Some(entry.segments.clone()),
         checkpoints: None,
@@ -143,7 +147,7 @@ fn true_claims_pass_with_and_without_an_optimizer() {
     let mut with_optimizer = 0;
     for (graph, m) in data("") {
         for entry in &m.measured {
-            let checked = check_plan(&graph, &claim(&graph, entry));
+            let checked = check_plan(&graph, &claim(&graph, entry), None);
             assert!(checked.is_ok(), "{} {} {:?}: {}", m.model, entry.plan, entry.optimizer, checked.unwrap_err());
             with_optimizer += usize::from(entry.optimizer.is_some());
         }
@@ -175,13 +179,60 @@ fn every_false_number_is_found() {
         let mut peaks = entry.peaks;
         corrupt(&mut plan, &mut peaks);
         plan.predicted = Some(peaks);
-        let Err(CheckError::Mismatch(found)) = check_plan(&graph, &plan) else { panic!("{field} passed") };
+        let Err(CheckError::Mismatch(found)) = check_plan(&graph, &plan, None) else { panic!("{field} passed") };
         assert_eq!(found.iter().map(|m| m.field).collect::<Vec<_>>(), [field]);
     }
     let mut plan = claim(&graph, entry);
     plan.without = plan.predicted;
-    let Err(CheckError::Mismatch(found)) = check_plan(&graph, &plan) else { panic!("`without` passed") };
+    let Err(CheckError::Mismatch(found)) = check_plan(&graph, &plan, None) else { panic!("`without` passed") };
     assert!(found.iter().all(|m| m.field.starts_with("without.")) && found.len() >= 4, "{found:?}");
+}
+
+#[test]
+fn times_bounds_and_names_are_held_against_the_graph() {
+    let graph = zoo::load("resnet18-b64").unwrap();
+    let model = CostModel::device("a100").unwrap();
+    let predictor = Predictor::new(&graph);
+    let costs = Costs::new(&graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k));
+    let segments = vec![Segment { inner: vec![Segment::new(7, 16)], ..Segment::new(0, 20) }, Segment::new(35, 40)];
+    let of = |objective, lower_bound| {
+        let provenance = Provenance { objective, lower_bound, ..Provenance::default() };
+        graph_plan(&predictor, &costs, None, segments.clone(), provenance).unwrap()
+    };
+    let (by_peak, by_time) = (of(Objective::MinPeak, Some(1 << 29)), of(Objective::MinTime, Some(100_000)));
+    for plan in [&by_peak, &by_time] {
+        let found = check_plan(&graph, plan, Some(&model)).unwrap();
+        let stated = plan.recompute.unwrap().time;
+        assert!(stated > 0.0 && found.ns_recomputed == Some((stated * 1e9).round() as u64));
+        assert_eq!(check_plan(&graph, plan, None).unwrap().ns_recomputed, None);
+    }
+    let corrupt: [(&str, fn(&mut Plan)); 6] = [
+        ("recompute.time in ns", |plan| plan.recompute.as_mut().unwrap().time *= 1.01),
+        ("recompute.overhead in billionths", |plan| plan.recompute.as_mut().unwrap().overhead *= 0.99),
+        ("gap in billionths", |plan| *plan.gap.as_mut().unwrap() += 0.001),
+        ("lower_bound", |plan| plan.lower_bound = Some(u64::MAX)),
+        ("segments[0].inner[0].first", |plan| {
+            plan.segments.as_mut().unwrap()[0].inner[0].first = Some("relu".into());
+        }),
+        ("segments[1].last", |plan| plan.segments.as_mut().unwrap()[1].last = Some("nothing".into())),
+    ];
+    for (field, corrupt) in corrupt {
+        let mut plan = by_peak.clone();
+        corrupt(&mut plan);
+        match check_plan(&graph, &plan, Some(&model)) {
+            Err(CheckError::Mismatch(found)) => {
+                assert_eq!(found.iter().map(|m| m.field).collect::<Vec<_>>(), [field]);
+            }
+            Err(CheckError::Name { path, .. }) => assert_eq!(path, field),
+            other => panic!("{field} passed: {other:?}"),
+        }
+    }
+    let mut plan = by_time;
+    plan.lower_bound = Some(1 << 60);
+    assert!(
+        matches!(check_plan(&graph, &plan, None), Err(CheckError::Mismatch(found)) if found[0].field == "lower_bound")
+    );
+    assert!(check_plan(&graph, &by_peak, Some(&CostModel::device("l4").unwrap())).is_err(), "times of another device");
 }
 
 #[test]

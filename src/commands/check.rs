@@ -1,9 +1,11 @@
 //! `remat check`: the independent verifier.
 
+use std::ffi::OsString;
+
 use remat::Plan;
 use remat::algorithms::checker::{self, CheckError, Verified};
 use remat::bytes;
-use remat::graphs::{Document, Source};
+use remat::graphs::{CostModel, Document, Source};
 use serde::Serialize;
 
 use crate::args::{self, Format};
@@ -15,6 +17,7 @@ use crate::{input, output, table};
 pub(crate) struct Settings {
     graph: Source,
     plan: Source,
+    device: Option<OsString>,
     format: Format,
 }
 
@@ -22,7 +25,7 @@ impl Settings {
     pub(crate) fn resolve(args: &args::Check) -> Result<Self, Failure> {
         let (graph, plan) = (input::source(&args.graph), input::plan_source(&args.plan));
         input::refuse_two_stdin([&graph, &plan])?;
-        Ok(Self { graph, plan, format: args.format })
+        Ok(Self { graph, plan, device: args.device.clone(), format: args.format })
     }
 }
 
@@ -61,6 +64,9 @@ enum Replayed {
         operators: u64,
         flops: u64,
         bytes: u64,
+        /// Seconds; absent where the plan's device is not known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        time: Option<f64>,
     },
     Chain {
         peak: u64,
@@ -71,13 +77,18 @@ enum Replayed {
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let document = input::document(&settings.graph)?;
     let plan = input::plan(&settings.plan)?;
+    let name = match &document {
+        Document::Graph(graph) => graph.name(),
+        Document::Chain(chain) => &chain.name,
+    };
+    let times = times(settings, &plan)?;
     let progress = Progress::new(format!("verifying {}", settings.plan.label()));
-    let (name, checked) = match &document {
-        Document::Graph(graph) => (graph.name(), checker::check_plan(graph, &plan).map(|v| replayed(&v))),
+    let checked = match &document {
+        Document::Graph(graph) => checker::check_plan(graph, &plan, times.as_ref()).map(|v| replayed(&v)),
         Document::Chain(chain) => {
             let checkpoints = plan.checkpoints.as_ref().map_or(0, Vec::len);
             let checked = checker::check_chain_plan(chain, &plan, remat::chain_objective(&plan));
-            (chain.name.as_str(), checked.map(|peak| Replayed::Chain { peak, checkpoints }))
+            checked.map(|peak| Replayed::Chain { peak, checkpoints })
         }
     };
     drop(progress);
@@ -86,16 +97,19 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Err(error @ (CheckError::WrongKind(_) | CheckError::Format(_))) => {
             Err(input::wrong_kind(&settings.plan, &error))
         }
-        Err(error) => refused(settings, name, &error).map_err(|failure| other_graph(failure, &plan, name)),
+        Err(error @ CheckError::OtherGraph { .. }) => refused(settings, name, &error).map_err(|no| {
+            no.hint("give the graph that the plan was made of, or make a plan of this one with `remat plan`")
+        }),
+        Err(error) => refused(settings, name, &error),
     }
 }
 
-/// A plan that names another graph is often just that.
-fn other_graph(failure: Failure, plan: &Plan, graph: &str) -> Failure {
-    if plan.graph.is_empty() || plan.graph == graph {
-        failure
-    } else {
-        failure.hint(format!("the plan was made of {}, not of {graph}", plan.graph))
+/// The cost model of the plan's times: that of the device that was asked for, else of the one that the plan names, if it
+/// is built in.
+fn times(settings: &Settings, plan: &Plan) -> Result<Option<CostModel>, Failure> {
+    match &settings.device {
+        Some(device) => input::device(device).map(Some),
+        None => Ok(plan.device.as_ref().and_then(|name| CostModel::device(name).ok())),
     }
 }
 
@@ -163,5 +177,6 @@ fn replayed(v: &Verified) -> Replayed {
         operators: v.operators_recomputed,
         flops: v.flops_recomputed,
         bytes: v.bytes_recomputed,
+        time: v.ns_recomputed.map(|ns| ns as f64 / 1e9),
     }
 }

@@ -217,7 +217,8 @@ recomputed  86 operators in 10 regions, 232.1 GFLOP
     "regions": 10,
     "operators": 86,
     "flops": 232135852032,
-    "bytes": 4630468160
+    "bytes": 4630468160,
+    "time": 0.001828785
   }
 }
 

@@ -79,8 +79,8 @@ hint: give the graph that the plan was made of, or make a plan of this one with 
 "#]]);
     folder.remat("check resnet18-b64 plan.json").assert().code(1).stdout_eq("").stderr_eq(str![[r#"
 error: plan.json is refused:
-  segments[0]: cut 8 is unsafe: operator 8 changes in place storage 132, made before the cut
-hint: the plan was made of unet-b8, not of resnet18-b64
+  graph: the plan is for unet-b8, not resnet18-b64
+hint: give the graph that the plan was made of, or make a plan of this one with `remat plan`
 
 "#]]);
 }

@@ -2,6 +2,7 @@
 
 use remat_graphs::Chain;
 
+use super::claims::of_graph;
 use super::error::{CheckError, Mismatch};
 use super::persistent::{self, PERSISTENT_LIMIT};
 use crate::plan::{PLAN_FORMAT, Plan};
@@ -107,6 +108,7 @@ pub fn check_chain_plan(chain: &Chain, plan: &Plan, objective: ChainObjective) -
         return Err(CheckError::Format(plan.format.clone()));
     }
     let checkpoints = plan.checkpoints.as_ref().ok_or(CheckError::WrongKind("checkpoints"))?;
+    of_graph(plan, &chain.name)?;
     let found = check_chain(chain, checkpoints, objective)?;
     let mut wrong = Vec::new();
     if let Some(claimed) = plan.predicted.map(|p| p.peak).filter(|&p| p != found) {

@@ -1,27 +1,30 @@
 //! Holds a plan's numbers against the replay.
 
-use remat_graphs::Graph;
+use remat_graphs::{CostModel, Graph};
 
 use super::error::{CheckError, Mismatch};
-use super::{Verified, check};
-use crate::plan::{PLAN_FORMAT, Peaks, Plan};
+use super::{Verified, check_with};
+use crate::plan::{Objective, PLAN_FORMAT, Peaks, Plan, Segment};
 
-/// Verifies a plan over a graph, and every number it predicts: `predicted`, `without`, `recompute` (operators, FLOPs and
-/// bytes; times depend on a cost model and are not checked) and, where there is one, that the budget is met.
+/// Verifies a plan over a graph, and every number it states: `predicted`, `without`, `recompute`, that the budget is met, that
+/// a lower bound lies below what it bounds, by the stated gap, and the names of operators. Of `recompute` the times depend
+/// on a cost model: without `times` they are not looked at. That no plan is below the lower bound is for the planner to prove.
 ///
 /// Optimizer states are no part of a graph: where `predicted.peak_optimizer` is there, `static` may exceed the graph's,
 /// and all peaks must exceed the replay's by as much.
 ///
-/// Time and memory as [`check`], twice if the plan has `without`.
+/// Time and memory as [`check`](super::check), twice if the plan has `without`.
 ///
 /// # Errors
-/// What [`check`] finds, or all numbers that differ.
-pub fn check_plan(graph: &Graph, plan: &Plan) -> Result<Verified, CheckError> {
+/// What [`check`](super::check) finds, or all numbers that differ.
+pub fn check_plan(graph: &Graph, plan: &Plan, times: Option<&CostModel>) -> Result<Verified, CheckError> {
     if plan.format != PLAN_FORMAT {
         return Err(CheckError::Format(plan.format.clone()));
     }
     let segments = plan.segments.as_ref().ok_or(CheckError::WrongKind("segments"))?;
-    let found = check(graph, segments)?;
+    of_graph(plan, graph.name())?;
+    let found = check_with(graph, segments, times)?;
+    names(graph, segments, "segments")?;
     let mut wrong = Claims(Vec::new());
     if let Some(claimed) = &plan.predicted {
         wrong.peaks(&PREDICTED, claimed, &found);
@@ -32,14 +35,46 @@ pub fn check_plan(graph: &Graph, plan: &Plan) -> Result<Verified, CheckError> {
         wrong.same("budget", budget, found.peak);
     }
     if let Some(claimed) = &plan.without {
-        wrong.peaks(&WITHOUT, claimed, &check(graph, &[])?);
+        wrong.peaks(&WITHOUT, claimed, &check_with(graph, &[], None)?);
     }
     if let Some(claimed) = &plan.recompute {
         wrong.same("recompute.operators", claimed.operators, found.operators_recomputed);
         wrong.same("recompute.flops", claimed.flops, found.flops_recomputed);
         wrong.same("recompute.bytes", claimed.bytes, found.bytes_recomputed);
+        if let (Some(model), Some(ns)) = (times, found.ns_recomputed) {
+            let step = model.forward_ns(graph).saturating_add(model.backward_ns(graph));
+            let share = if step == 0 { 0.0 } else { ns as f64 / step as f64 };
+            wrong.close("recompute.time in ns", claimed.time * 1e9, ns as f64);
+            wrong.close("recompute.overhead in billionths", claimed.overhead * 1e9, share * 1e9);
+        }
     }
+    wrong.bound(plan);
     if wrong.0.is_empty() { Ok(found) } else { Err(CheckError::Mismatch(wrong.0)) }
+}
+
+/// Plans need not name their graph.
+pub(super) fn of_graph(plan: &Plan, name: &str) -> Result<(), CheckError> {
+    if plan.graph.is_empty() || plan.graph == name {
+        return Ok(());
+    }
+    Err(CheckError::OtherGraph { claimed: plan.graph.clone(), found: name.into() })
+}
+
+/// Names of first and last operators, where they are given.
+fn names(graph: &Graph, segments: &[Segment], path: &str) -> Result<(), CheckError> {
+    for (i, segment) in segments.iter().enumerate() {
+        let path = format!("{path}[{i}]");
+        let ends = [("first", &segment.first, segment.start), ("last", &segment.last, segment.end - 1)];
+        for (field, claimed, operator) in ends {
+            let found = &graph.operators()[operator as usize].name;
+            if let Some(claimed) = claimed.as_ref().filter(|claimed| *claimed != found) {
+                let (claimed, found) = (claimed.clone(), found.clone());
+                return Err(CheckError::Name { path: format!("{path}.{field}"), operator, claimed, found });
+            }
+        }
+        names(graph, &segment.inner, &format!("{path}.inner"))?;
+    }
+    Ok(())
 }
 
 /// Names of the fields of one set of peaks.
@@ -76,6 +111,28 @@ impl Claims {
     fn same(&mut self, field: &'static str, claimed: u64, found: u64) {
         if claimed != found {
             self.0.push(Mismatch { field, claimed, found });
+        }
+    }
+
+    /// For what is stated in decimals: the same but for rounding.
+    fn close(&mut self, field: &'static str, claimed: f64, found: f64) {
+        if (claimed - found).abs() > 1.0 + found / 1e6 {
+            self.0.push(Mismatch { field, claimed: claimed.round() as u64, found: found.round() as u64 });
+        }
+    }
+
+    /// A lower bound is no larger than what it bounds, and the gap says by how much of that.
+    fn bound(&mut self, plan: &Plan) {
+        let value = match plan.objective {
+            Objective::MinPeak => plan.predicted.as_ref().map(|p| p.peak),
+            Objective::MinTime => plan.recompute.as_ref().map(|r| (r.time * 1e9).round() as u64),
+        };
+        let (Some(bound), Some(value)) = (plan.lower_bound, value) else { return };
+        if bound > value {
+            self.same("lower_bound", bound, value);
+        } else if let Some(gap) = plan.gap {
+            let share = if value == 0 { 0.0 } else { (value - bound) as f64 / value as f64 };
+            self.close("gap in billionths", gap * 1e9, share * 1e9);
         }
     }
 

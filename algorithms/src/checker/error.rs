@@ -197,6 +197,26 @@ pub enum CheckError {
         /// The storage.
         storage: u32,
     },
+    /// The plan is of another graph or chain; its cuts may be safe in this one by chance.
+    #[error("graph: the plan is for {claimed}, not {found}")]
+    OtherGraph {
+        /// What the plan says.
+        claimed: String,
+        /// The graph's name.
+        found: String,
+    },
+    /// A region names another operator than the graph does.
+    #[error("{path}: operator {operator} is {found}, not {claimed}")]
+    Name {
+        /// Place in the plan.
+        path: String,
+        /// The operator.
+        operator: u32,
+        /// What the plan says.
+        claimed: String,
+        /// Its name.
+        found: String,
+    },
     /// Numbers of the plan are wrong.
     #[error("{}", join(.0))]
     Mismatch(Vec<Mismatch>),

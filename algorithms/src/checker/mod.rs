@@ -103,7 +103,7 @@ pub use claims::check_plan;
 pub use error::{CheckError, Mismatch, Step};
 pub use persistent::PERSISTENT_LIMIT;
 
-use remat_graphs::{Graph, StorageKind};
+use remat_graphs::{CostModel, Graph, StorageKind};
 
 use crate::plan::Segment;
 use facts::Facts;
@@ -130,6 +130,8 @@ pub struct Verified {
     pub flops_recomputed: u64,
     /// Kernel traffic that runs again, in bytes.
     pub bytes_recomputed: u64,
+    /// Nanoseconds that run again, if a cost model was given.
+    pub ns_recomputed: Option<u64>,
     /// Operators of which at least one kernel runs again, counted once for each recomputation.
     pub operators_recomputed: u64,
     /// Regions that were recomputed.
@@ -145,12 +147,17 @@ pub struct Verified {
 /// # Errors
 /// The first thing that is wrong, with the place in the plan or the step that fails.
 pub fn check(graph: &Graph, segments: &[Segment]) -> Result<Verified, CheckError> {
+    check_with(graph, segments, None)
+}
+
+/// The same, with the time that runs again.
+fn check_with(graph: &Graph, segments: &[Segment], times: Option<&CostModel>) -> Result<Verified, CheckError> {
     let facts = Facts::new(graph);
     let tree = Tree::new(&facts, segments)?;
     let line = Schedule::new(&facts, &tree);
     let lives = Lives::new(&facts, &tree, &line)?;
     let gradients = replay::gradients(&facts, &line);
-    let again = replay::forward(&facts, &tree, &line, &lives)?;
+    let again = replay::forward(&facts, &tree, &line, &lives, times)?;
     replay::backward(&facts, &tree, &line, &lives, &gradients)?;
 
     let bytes_of = |kinds: &[StorageKind]| -> u64 {
@@ -171,6 +178,7 @@ pub fn check(graph: &Graph, segments: &[Segment]) -> Result<Verified, CheckError
         after_backward: sums.after_backward,
         flops_recomputed: again.flops,
         bytes_recomputed: again.bytes,
+        ns_recomputed: times.map(|_| again.ns),
         operators_recomputed: again.operators,
         regions_recomputed: line.activities.len() as u64 - 1,
         allocations: all.len() as u64,
@@ -205,7 +213,7 @@ mod tests {
         corrupt_lives(&facts, &mut lives);
         let mut gradients = replay::gradients(&facts, &line);
         corrupt_gradients(&line, &mut gradients);
-        replay::forward(&facts, &tree, &line, &lives)?;
+        replay::forward(&facts, &tree, &line, &lives, None)?;
         replay::backward(&facts, &tree, &line, &lives, &gradients)
     }
 

@@ -1,6 +1,6 @@
 //! Walks through all kernels of a schedule, requires what they read, and counts what runs again.
 
-use remat_graphs::StorageKind;
+use remat_graphs::{CostModel, StorageKind};
 
 use super::error::{CheckError, Step};
 use super::facts::Facts;
@@ -14,10 +14,17 @@ pub(super) struct Again {
     pub(super) operators: u64,
     pub(super) flops: u64,
     pub(super) bytes: u64,
+    pub(super) ns: u64,
 }
 
 /// Requires that everything a kernel of the forward pass or of a recomputation reads is alive. Time O(depth x kernels).
-pub(super) fn forward(facts: &Facts<'_>, tree: &Tree, line: &Schedule, lives: &Lives<'_>) -> Result<Again, CheckError> {
+pub(super) fn forward(
+    facts: &Facts<'_>,
+    tree: &Tree,
+    line: &Schedule,
+    lives: &Lives<'_>,
+    times: Option<&CostModel>,
+) -> Result<Again, CheckError> {
     let mut again = Again::default();
     for (a, activity) in line.activities.iter().enumerate() {
         for o in activity.start..activity.end {
@@ -33,6 +40,7 @@ pub(super) fn forward(facts: &Facts<'_>, tree: &Tree, line: &Schedule, lives: &L
                     ran = true;
                     again.flops += kernel.flops;
                     again.bytes += kernel.bytes;
+                    again.ns = again.ns.saturating_add(times.map_or(0, |model| model.kernel_ns(kernel)));
                     Step::Recompute { start: activity.start, end: activity.end, operator: o, kernel: k }
                 };
                 let at = activity.kernel_at(facts, (o, k));

@@ -20,6 +20,8 @@ pub struct Provenance {
     pub status: Status,
     /// Proven lower bound on the objective, where the search was stopped before proving optimality.
     pub lower_bound: Option<u64>,
+    /// Device whose cost model gave the times.
+    pub device: Option<String>,
     /// What the planner did.
     pub stats: Option<Stats>,
 }
@@ -33,6 +35,7 @@ impl Provenance {
             budget: request.budget,
             status: solution.status,
             lower_bound: None,
+            device: None,
             stats: Some(solution.stats),
         }
     }
@@ -47,6 +50,7 @@ impl Provenance {
             status: self.status,
             lower_bound: self.lower_bound,
             gap: None,
+            device: self.device,
             granularity: None,
             segments: None,
             checkpoints: None,

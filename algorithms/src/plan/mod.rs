@@ -44,6 +44,9 @@ pub struct Plan {
     /// How much of the objective's value lies above that bound, as a share: no plan is better by more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<f64>,
+    /// Device whose cost model gave times to kernels that have none of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// What the regions are made of, where they were to be whole modules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granularity: Option<Granularity>,

@@ -136,6 +136,7 @@ Register-ArgumentCompleter -Native -CommandName 'remat' -ScriptBlock {
             break
         }
         'remat;check' {
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device whose times the plan states [default: the one it names, if that is built in; else times are not verified]')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'What to print')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')

@@ -127,6 +127,7 @@ set edit:completion:arg-completer[remat] = {|@words|
             cand --version 'Print version'
         }
         &'remat;check'= {
+            cand --device 'Device whose times the plan states [default: the one it names, if that is built in; else times are not verified]'
             cand --format 'What to print'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'

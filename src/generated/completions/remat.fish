@@ -184,6 +184,7 @@ complete -c remat -n "__fish_remat_using_subcommand report" -l selective -d 'Let
 complete -c remat -n "__fish_remat_using_subcommand report" -l no-frontier -d 'Leave out the frontier and the other algorithms'
 complete -c remat -n "__fish_remat_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c remat -n "__fish_remat_using_subcommand report" -s V -l version -d 'Print version'
+complete -c remat -n "__fish_remat_using_subcommand check" -l device -d 'Device whose times the plan states [default: the one it names, if that is built in; else times are not verified]' -r -F
 complete -c remat -n "__fish_remat_using_subcommand check" -l format -d 'What to print' -r -f -a "table\t'For people; sizes in binary units'
 json\t'For programs; sizes in bytes'"
 complete -c remat -n "__fish_remat_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
