@@ -29,8 +29,8 @@ const ASSUMED: &str = "Assumptions";
     after_help = "GRAPH is a recorded training step (trace/1) or a list of layers (chain/1), plain or gzip: a path, \
                   - for standard input, or the name of a built-in step. `remat help COMMAND` has the options of a \
                   command and examples.\n\n\
-                  Exit codes: 0 done; 1 a proven no (the plan is refused, no plan fits the budget); 2 wrong usage or \
-                  bad input.\n\n\
+                  Exit codes: 0 done; 1 a no (the plan is refused; no plan fits the budget, which is proven unless the \
+                  message says otherwise); 2 wrong usage or bad input.\n\n\
                   Examples:\n  \
                   remat zoo                            # the built-in steps\n  \
                   remat compare resnet50-b32 unet-b8   # what each algorithm makes of them\n  \
@@ -69,8 +69,9 @@ pub(crate) enum Format {
 /// Times of kernels.
 #[derive(Debug, Args)]
 pub(crate) struct Device {
-    /// Device whose peak rates give a time to kernels that the trace has none for: a name such as h200, h100, a100 or
-    /// rtx4090, or a JSON file
+    /// Device whose peak rates give a time to kernels that the trace has none for: h200, h100, h100-pcie, a100, a100-40gb,
+    /// l4, rtx4090, rtx3090, v100, t4, or a JSON file of your own such as {"name": "mine", "bandwidth_gb_s": 900, "launch_ns":
+    /// 4000, "gflops": {"float32": 15000, "bfloat16": 120000}}
     #[arg(
         long,
         value_name = "NAME|FILE",
@@ -84,15 +85,16 @@ pub(crate) struct Device {
 /// What the exact planner may do.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Exact {
-    /// Let regions keep the results of kernels that take long per byte, such as matrix products
+    /// Let regions keep the results of kernels that take long per byte, such as matrix products: of a few sets of kernel
+    /// names, each region one
     #[arg(long, help_heading = REGIONS)]
     pub selective: bool,
     /// How deep regions may lie within regions: less memory for more time; such plans come with a lower bound instead of
     /// a proof
     #[arg(long, value_name = "LEVELS", help_heading = REGIONS, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_NESTING)))]
     pub nesting: u32,
-    /// What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator;
-    /// module where --emit writes code]
+    /// What a region is made of: any operators, or whole module calls and runs of sibling calls [default: operator; where
+    /// `plan --emit` writes code: module]
     #[arg(long, value_enum, value_name = "WHAT", help_heading = REGIONS)]
     pub granularity: Option<Granularity>,
     /// Recompute only within modules whose path matches, such as 'layer[34]*'; * matches dots, too; repeatable
@@ -104,7 +106,7 @@ pub(crate) struct Exact {
     /// Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = SEARCH)]
     pub time_limit: Option<std::time::Duration>,
-    /// Stop it at so many labels, 24 bytes each; the plan is then feasible, with a lower bound
+    /// Stop it at so many labels, 32 bytes each; the plan is then feasible, with a lower bound [default: 12000000]
     #[arg(long, value_name = "N", help_heading = SEARCH)]
     pub max_labels: Option<u64>,
 }
@@ -210,7 +212,7 @@ pub(crate) struct Compare {
     /// Training steps or chains: paths, - or built-in steps
     #[arg(value_name = "GRAPH", required = true, value_hint = ValueHint::FilePath)]
     pub graphs: Vec<OsString>,
-    /// Algorithm to compare; repeatable [default: all]
+    /// Algorithm to compare; repeatable [default: all; kusumoto-* and rotor only where they take seconds]
     #[arg(long, short, value_name = "NAME", value_parser = algorithms::any())]
     pub algorithm: Vec<Algorithm>,
     /// Optimizer whose states and temporaries count towards the peak
@@ -225,8 +227,8 @@ pub(crate) struct Compare {
 
 /// Show all plans worth having, from no recomputation to the least peak
 ///
-/// For every budget on a grid there is a point that takes the least recomputation within it; no point is beaten in both
-/// peak and recomputation.
+/// For every budget on a grid, from the least peak upwards, there is a point that takes the least recomputation within it;
+/// no point is beaten in both peak and recomputation.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     remat frontier resnet50-b32\n  \

@@ -58,6 +58,7 @@ impl Failure {
             LoadError::Io { name, .. } if name.is_empty() => {
                 Self::wrong(format!("{wanted} is empty")).hint("name a path, or - for standard input")
             }
+            LoadError::Io { source: io, .. } if io.kind() == io::ErrorKind::NotFound && wanted == "DEVICE" => failure,
             LoadError::Io { source: io, .. } if io.kind() == io::ErrorKind::NotFound => {
                 failure.hint(format!("{wanted} is a path, or - for standard input"))
             }

@@ -19,7 +19,8 @@ pub const MOST_NESTING: u32 = 8;
 /// device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Who plans; `None` for whoever finds the least predicted peak.
+    /// Who plans; `None` for [`Algorithm::Interval`], or, where its plan of least peak is not proven, whichever planner of
+    /// flat regions finds a lower one.
     pub algorithm: Option<Algorithm>,
     /// Optimizer whose states and temporaries count towards peaks.
     pub optimizer: Option<Optimizer>,

@@ -19,6 +19,7 @@ pub const DEFAULT_DEVICE: &str = "h100";
 
 /// Peak rates of one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Device {
     /// Short name, as users write it.
     pub name: String,

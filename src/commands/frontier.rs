@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use remat::algorithms::plan::Status;
+use remat::algorithms::predict::Optimizer;
 use remat::bytes::{Budget, human};
 use remat::graphs::{Document, Source};
 use remat::{Options, Plan, Resolution, Segment, Step};
@@ -38,6 +39,13 @@ impl Settings {
 #[allow(clippy::struct_field_names)] // The names are those of the document.
 struct Points {
     graph: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    optimizer: Option<&'static str>,
+    /// Whose cost model gave the times.
+    device: String,
+    /// Distance of budgets in bytes; absent where every point is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution: Option<u64>,
     /// Peak without checkpointing, in bytes.
     without: u64,
     points: Vec<Point>,
@@ -86,7 +94,14 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     let plans = step.frontier(resolution, &mut |done, all| progress.at(done, all));
     drop(progress);
     let plans = plans.map_err(|e| rules::failure(&label, &e, &settings.options))?;
-    let points = Points { graph: graph.name().into(), without, points: plans.into_iter().map(Point::of).collect() };
+    let points = Points {
+        graph: graph.name().into(),
+        optimizer: settings.options.optimizer.map(Optimizer::name),
+        device: settings.options.costs.of().name.clone(),
+        resolution: settings.resolution.map(|r| r.resolve(without)),
+        without,
+        points: plans.into_iter().map(Point::of).collect(),
+    };
     match settings.format {
         Listed::Json => output::data(&output::json(&points)?),
         Listed::Csv => output::data(&csv(&points)),
@@ -116,11 +131,12 @@ fn text(points: &Points) -> String {
 }
 
 fn csv(points: &Points) -> String {
-    let mut out = String::from("peak_bytes,time_seconds,overhead,regions,status\n");
+    let mut out = String::from("peak_bytes,time_seconds,overhead,regions,status,lower_bound_ns\n");
     for p in &points.points {
         let status = if p.status == Status::Optimal { "optimal" } else { "feasible" };
         // Writing to a string cannot fail.
-        let _ = writeln!(out, "{},{},{},{},{status}", p.peak, p.time, p.overhead, p.segments.len());
+        let bound = p.lower_bound.map(|b| b.to_string()).unwrap_or_default();
+        let _ = writeln!(out, "{},{},{},{},{status},{bound}", p.peak, p.time, p.overhead, p.segments.len());
     }
     out
 }

@@ -113,6 +113,8 @@ pub(crate) fn failure(label: &str, error: &remat::Error, options: &Options) -> F
                 _ if budget < minimum / 1000 => {
                     failure.hint("a number without a unit is in bytes; 8GiB or 80% is more likely meant")
                 }
+                // Of a chain: no other planner keeps to a budget.
+                _ if is_proven && options.algorithm == Some(Algorithm::Rotor) => failure.hint("raise --budget"),
                 _ => failure.hint(more(options)),
             }
         }

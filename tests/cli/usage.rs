@@ -39,8 +39,8 @@ GRAPH is a recorded training step (trace/1) or a list of layers (chain/1), plain
 or gzip: a path, - for standard input, or the name of a built-in step. `remat
 help COMMAND` has the options of a command and examples.
 
-Exit codes: 0 done; 1 a proven no (the plan is refused, no plan fits the
-budget); 2 wrong usage or bad input.
+Exit codes: 0 done; 1 a no (the plan is refused; no plan fits the budget, which
+is proven unless the message says otherwise); 2 wrong usage or bad input.
 
 Examples:
   remat zoo                            # the built-in steps
@@ -135,7 +135,7 @@ Options:
 Regions (exact planner):
       --selective
           Let regions keep the results of kernels that take long per byte, such
-          as matrix products
+          as matrix products: of a few sets of kernel names, each region one
 
       --nesting <LEVELS>
           How deep regions may lie within regions: less memory for more time;
@@ -145,8 +145,8 @@ Regions (exact planner):
 
       --granularity <WHAT>
           What a region is made of: any operators, or whole module calls and
-          runs of sibling calls [default: operator; module where --emit writes
-          code]
+          runs of sibling calls [default: operator; where `plan --emit` writes
+          code: module]
 
           Possible values:
           - operator: Any operators between two safe cuts
@@ -166,8 +166,8 @@ Search (exact planner):
           then feasible, with a lower bound
 
       --max-labels <N>
-          Stop it at so many labels, 24 bytes each; the plan is then feasible,
-          with a lower bound
+          Stop it at so many labels, 32 bytes each; the plan is then feasible,
+          with a lower bound [default: 12000000]
 
 Assumptions:
       --optimizer <NAME>
@@ -178,7 +178,10 @@ Assumptions:
 
       --device <NAME|FILE>
           Device whose peak rates give a time to kernels that the trace has none
-          for: a name such as h200, h100, a100 or rtx4090, or a JSON file
+          for: h200, h100, h100-pcie, a100, a100-40gb, l4, rtx4090, rtx3090,
+          v100, t4, or a JSON file of your own such as {"name": "mine",
+          "bandwidth_gb_s": 900, "launch_ns": 4000, "gflops": {"float32": 15000,
+          "bfloat16": 120000}}
           
           [default: h100]
 

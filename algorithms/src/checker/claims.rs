@@ -117,7 +117,7 @@ impl Claims {
     /// For what is stated in decimals: the same but for rounding.
     fn close(&mut self, field: &'static str, claimed: f64, found: f64) {
         if (claimed - found).abs() > 1.0 + found / 1e6 {
-            self.0.push(Mismatch { field, claimed: claimed.round() as u64, found: found.round() as u64 });
+            self.0.push(Mismatch { field, claimed: whole(claimed), found: whole(found) });
         }
     }
 
@@ -125,7 +125,7 @@ impl Claims {
     fn bound(&mut self, plan: &Plan) {
         let value = match plan.objective {
             Objective::MinPeak => plan.predicted.as_ref().map(|p| p.peak),
-            Objective::MinTime => plan.recompute.as_ref().map(|r| (r.time * 1e9).round() as u64),
+            Objective::MinTime => plan.recompute.as_ref().map(|r| whole(r.time * 1e9)),
         };
         let (Some(bound), Some(value)) = (plan.lower_bound, value) else { return };
         if bound > value {
@@ -151,4 +151,10 @@ impl Claims {
             self.same(names.after_backward, claimed.after_backward, found.after_backward.saturating_add(states));
         }
     }
+}
+
+/// The nearest whole number; 0 for what is below.
+#[expect(clippy::cast_sign_loss, reason = "such casts saturate")]
+fn whole(value: f64) -> u64 {
+    value.round() as u64
 }
