@@ -56,8 +56,8 @@ impl<'g> Step<'g> {
         &self.costs
     }
 
-    fn device(&self) -> Option<String> {
-        Some(self.options.costs.of().name.clone())
+    fn device(&self) -> &str {
+        &self.options.costs.of().name
     }
 
     /// Algorithms that are worth trying on this graph, in the order of the table of algorithms. Time O(graph).
@@ -165,7 +165,7 @@ impl<'g> Step<'g> {
             budget,
             status: found.status,
             lower_bound: found.lower_bound,
-            device: self.device(),
+            device: Some(self.device().to_owned()),
             stats: Some(found.stats),
         };
         let mut plan = assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, found.segments, provenance)?;
@@ -224,7 +224,7 @@ impl<'g> Step<'g> {
             budget,
             status: Status::Feasible,
             lower_bound: None,
-            device: self.device(),
+            device: Some(self.device().to_owned()),
             stats: Some(stats),
         };
         Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, segments, provenance)?)
@@ -233,7 +233,7 @@ impl<'g> Step<'g> {
     fn plan_by(&self, algorithm: Algorithm) -> Result<Plan, Error> {
         let request = Request::min_peak(Problem::Graph(self.graph()));
         let solution = algorithm.planner().plan(&request)?;
-        let provenance = Provenance { device: self.device(), ..Provenance::of(&request, &solution) };
+        let provenance = Provenance { device: Some(self.device().to_owned()), ..Provenance::of(&request, &solution) };
         let Decision::Segments(segments) = solution.decision else { return Err(Error::Nothing) };
         Ok(assemble::graph_plan(&self.predictor, &self.costs, self.optimizer, segments, provenance)?)
     }
