@@ -38,7 +38,7 @@ fn every_number_on_the_zoo_is_what_the_checker_finds() {
             let place = format!("{} {kind}", graph.name());
             for optimizer in [None, Some(Optimizer::AdamwForeach)] {
                 let plan = graph_plan(&predictor, &costs, optimizer, segments.clone(), provenance()).unwrap();
-                let checked = check_plan(&graph, &plan, None);
+                let checked = check_plan(&graph, &plan);
                 assert!(checked.is_ok(), "{place} {optimizer:?}: {}", checked.unwrap_err());
                 round_trip(&plan);
                 let again = plan.recompute.unwrap();
@@ -120,7 +120,7 @@ fn planners_solutions_become_documents() {
         let Decision::Segments(segments) = solution.decision else { panic!("no segments") };
         let plan = round_trip(&graph_plan(&predictor, &costs, None, segments, provenance).unwrap());
         assert_eq!((plan.algorithm.as_str(), plan.objective, plan.budget), (name, Objective::MinPeak, Some(1 << 50)));
-        check_plan(&graph, &plan, None).unwrap();
+        check_plan(&graph, &plan).unwrap();
 
         let objective = match name {
             "linear" => ChainObjective::Traced,

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use remat::Plan;
 use remat::algorithms::checker::{self, CheckError, Verified};
 use remat::bytes;
-use remat::graphs::{CostModel, Document, Source};
+use remat::graphs::{Document, Source};
 use serde::Serialize;
 
 use crate::args::{self, Format};
@@ -81,10 +81,14 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Document::Graph(graph) => graph.name(),
         Document::Chain(chain) => &chain.name,
     };
-    let times = times(settings, &plan)?;
+    let times = settings.device.as_ref().map(input::device).transpose()?;
     let progress = Progress::new(format!("verifying {}", settings.plan.label()));
     let checked = match &document {
-        Document::Graph(graph) => checker::check_plan(graph, &plan, times.as_ref()).map(|v| replayed(&v)),
+        Document::Graph(graph) => match &times {
+            Some(model) => checker::check_plan_with(graph, &plan, Some(model)),
+            None => checker::check_plan(graph, &plan),
+        }
+        .map(|v| replayed(&v)),
         Document::Chain(chain) => {
             let checkpoints = plan.checkpoints.as_ref().map_or(0, Vec::len);
             let checked = checker::check_chain_plan(chain, &plan, remat::chain_objective(&plan));
@@ -101,15 +105,6 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
             no.hint("give the graph that the plan was made of, or make a plan of this one with `remat plan`")
         }),
         Err(error) => refused(settings, name, &error),
-    }
-}
-
-/// The cost model of the plan's times: that of the device that was asked for, else of the one that the plan names, if it
-/// is built in.
-fn times(settings: &Settings, plan: &Plan) -> Result<Option<CostModel>, Failure> {
-    match &settings.device {
-        Some(device) => input::device(device).map(Some),
-        None => Ok(plan.device.as_ref().and_then(|name| CostModel::device(name).ok())),
     }
 }
 

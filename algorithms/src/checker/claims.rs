@@ -8,7 +8,7 @@ use crate::plan::{Objective, PLAN_FORMAT, Peaks, Plan, Segment};
 
 /// Verifies a plan over a graph, and every number it states: `predicted`, `without`, `recompute`, that the budget is met, that
 /// a lower bound lies below what it bounds, by the stated gap, and the names of operators. Of `recompute` the times depend
-/// on a cost model: without `times` they are not looked at. That no plan is below the lower bound is for the planner to prove.
+/// on a cost model: that of the device that the plan names, if it is built in; else they are not looked at. That no plan is below the lower bound is for the planner to prove.
 ///
 /// Optimizer states are no part of a graph: where `predicted.peak_optimizer` is there, `static` may exceed the graph's,
 /// and all peaks must exceed the replay's by as much.
@@ -17,7 +17,16 @@ use crate::plan::{Objective, PLAN_FORMAT, Peaks, Plan, Segment};
 ///
 /// # Errors
 /// What [`check`](super::check) finds, or all numbers that differ.
-pub fn check_plan(graph: &Graph, plan: &Plan, times: Option<&CostModel>) -> Result<Verified, CheckError> {
+pub fn check_plan(graph: &Graph, plan: &Plan) -> Result<Verified, CheckError> {
+    let times = plan.device.as_ref().and_then(|name| CostModel::device(name).ok());
+    check_plan_with(graph, plan, times.as_ref())
+}
+
+/// The same with times of another cost model, or none.
+///
+/// # Errors
+/// As [`check_plan`].
+pub fn check_plan_with(graph: &Graph, plan: &Plan, times: Option<&CostModel>) -> Result<Verified, CheckError> {
     if plan.format != PLAN_FORMAT {
         return Err(CheckError::Format(plan.format.clone()));
     }

@@ -99,7 +99,7 @@ mod sweep;
 mod tree;
 
 pub use chain::{ChainObjective, check_chain, check_chain_plan};
-pub use claims::check_plan;
+pub use claims::{check_plan, check_plan_with};
 pub use error::{CheckError, Mismatch, Step};
 pub use persistent::PERSISTENT_LIMIT;
 
