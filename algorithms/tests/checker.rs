@@ -188,6 +188,9 @@ fn every_false_number_is_found() {
     assert!(found.iter().all(|m| m.field.starts_with("without.")) && found.len() >= 4, "{found:?}");
 }
 
+/// Changes one statement of a plan.
+type Change = fn(&mut Plan);
+
 #[test]
 fn times_bounds_and_names_are_held_against_the_graph() {
     let graph = zoo::load("resnet18-b64").unwrap();
@@ -203,10 +206,11 @@ fn times_bounds_and_names_are_held_against_the_graph() {
     for plan in [&by_peak, &by_time] {
         let found = check_plan_with(&graph, plan, Some(&model)).unwrap();
         let stated = plan.recompute.unwrap().time;
-        assert!(stated > 0.0 && found.ns_recomputed == Some((stated * 1e9).round() as u64));
+        let found = found.ns_recomputed.unwrap() as f64;
+        assert!(stated > 0.0 && (found - stated * 1e9).abs() < 0.5, "{found} {stated}");
         assert_eq!(check_plan(&graph, plan).unwrap().ns_recomputed, None);
     }
-    let corrupt: [(&str, fn(&mut Plan)); 6] = [
+    let corrupt: [(&str, Change); 6] = [
         ("recompute.time in ns", |plan| plan.recompute.as_mut().unwrap().time *= 1.01),
         ("recompute.overhead in billionths", |plan| plan.recompute.as_mut().unwrap().overhead *= 0.99),
         ("gap in billionths", |plan| *plan.gap.as_mut().unwrap() += 0.001),

@@ -95,6 +95,24 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn the_forward_pass_has_prices_of_its_own() {
+    // Under autocast the forward pass, which holds all casts, bounds most plans: priced by what the backward pass holds, their
+    // lower bounds were so loose that such searches kept fifty times as many labels.
+    let graph = zoo::load("resnet50-b64-amp").unwrap();
+    let predictor = Predictor::new(&graph);
+    let model = CostModel::device("t4").unwrap();
+    let costs = Costs::new(&graph, |k| model.kernel_ns(k), |k| model.backward_kernel_ns(k));
+    let planner = Planner::new(&predictor, &costs);
+    let plain = predictor.peaks(&Regions::default(), None, &mut Scratch::default()).peak;
+    for percent in [50, 60] {
+        let found = planner.least_time(plain / 100 * percent, &Options::default()).unwrap();
+        println!("{percent} %: {:?}", found.stats);
+        assert_eq!(found.status, Status::Optimal);
+        assert!(found.stats.states < 150_000, "{percent} %: {:?}", found.stats);
+    }
+}
+
+#[test]
 fn a_search_that_is_stopped_says_so_and_bounds_the_rest() {
     let graph = zoo::load("densenet121-b32").unwrap();
     let predictor = Predictor::new(&graph);

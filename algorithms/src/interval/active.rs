@@ -30,8 +30,24 @@ pub(super) struct Active {
     pub forward: Option<ForwardCaps>,
     /// Prices of bytes, with the least price to go from every state.
     duals: Vec<Dual>,
-    /// Prices between which the best one lies.
-    bracket: (u64, u64),
+    /// The best price of all bytes held.
+    held_price: Option<u64>,
+}
+
+/// Bytes that are priced, and bounded at the end of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priced {
+    /// All that are held: the bounds of the backward pass.
+    Held,
+    /// Those without casts: the bounds of the forward pass, where there are casts.
+    Bare,
+}
+
+/// A price per byte, in scaled nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Price {
+    pub of: Priced,
+    pub per_byte: u64,
 }
 
 /// Bounds on bytes held without casts.
@@ -43,6 +59,8 @@ pub(super) struct ForwardCaps {
     pub casts: Vec<u64>,
     /// Per state: can such a bound matter from there on? Else those on all bytes held imply it.
     pub matters: Vec<bool>,
+    /// Most bytes that may be held at the end of a plan.
+    pub end_cap: u64,
 }
 
 impl ForwardCaps {
@@ -54,6 +72,7 @@ impl ForwardCaps {
             cap: vec![None; network.steps.len()],
             casts: network.forward.iter().map(|f| f.casts).collect(),
             matters: vec![false; network.len()],
+            end_cap: 0,
         };
         for v in (0..network.len()).rev() {
             for i in network.first[v] as usize..network.first[v + 1] as usize {
@@ -64,6 +83,9 @@ impl ForwardCaps {
                 let Some(cap) = bound(first.need, step.held - first.casts, rest.forward[to]) else { continue };
                 caps.cap[i] = Some(cap);
                 caps.matters[v] |= cap < held || caps.matters[to];
+                if network.cuts[to] == network.end {
+                    caps.end_cap = caps.end_cap.max(cap + step.held - first.casts);
+                }
             }
         }
         Some(caps)
@@ -73,27 +95,29 @@ impl ForwardCaps {
 /// A bound by one price: passed if time and priced bytes together stay within a limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Test {
-    price: u64,
+    price: Price,
     limit: Option<u128>,
 }
 
 impl Test {
-    pub(super) fn passes(&self, time: u64, held: u64) -> bool {
-        let priced = (u128::from(time) << SCALE) + u128::from(held) * u128::from(self.price);
+    /// `bare` are the bytes held without casts.
+    pub(super) fn passes(&self, time: u64, held: u64, bare: u64) -> bool {
+        let bytes = if self.price.of == Priced::Held { held } else { bare };
+        let priced = (u128::from(time) << SCALE) + u128::from(bytes) * u128::from(self.price.per_byte);
         self.limit.is_some_and(|limit| priced <= limit)
     }
 }
 
 #[derive(Debug, Clone)]
 struct Dual {
-    price: u64,
+    price: Price,
     to_go: Vec<u128>,
 }
 
 impl Active {
     /// Selects the steps within `limit`. Only plans that take less time than `below`
     /// are of interest. `price` is that of a similar question, if there is one. Time O(steps).
-    pub(super) fn new(network: &Network, rest: &Rest, limit: u64, below: u64, price: Option<u64>) -> Self {
+    pub(super) fn new(network: &Network, rest: &Rest, limit: u64, below: u64, price: Option<Price>) -> Self {
         let n = network.len();
         let forward = ForwardCaps::new(network, rest, limit);
         let cap_of = |i: u32, least_held: u64| {
@@ -135,19 +159,45 @@ impl Active {
                 *at += 1;
             }
         }
-        let mut active = Self { first, steps, end_cap, forward, duals: Vec::new(), bracket: (0, 0) };
+        let mut active = Self { first, steps, end_cap, forward, duals: Vec::new(), held_price: None };
         if let Some(price) = price {
             active.attempt(price);
             active.reduce(below);
         }
-        active.price();
-        active.refine(below);
+        let brackets = [Priced::Held, Priced::Bare].map(|of| active.bracket(of));
+        active.reduce(below);
+        for (of, bracket) in [Priced::Held, Priced::Bare].into_iter().zip(brackets) {
+            active.refine(of, bracket);
+        }
+        active.sort_duals();
+        active.reduce(below);
         active
     }
 
     /// The price with the best bound.
-    pub(super) fn best_price(&self) -> Option<u64> {
+    pub(super) fn best_price(&self) -> Option<Price> {
         self.duals.first().map(|d| d.price)
+    }
+
+    /// The price of all bytes held with the best bound.
+    pub(super) fn held_price(&self) -> Option<u64> {
+        self.held_price
+    }
+
+    /// Most priced bytes at the end of a plan.
+    fn end_cap(&self, of: Priced) -> u64 {
+        match (&self.forward, of) {
+            (Some(forward), Priced::Bare) => forward.end_cap,
+            _ => self.end_cap,
+        }
+    }
+
+    /// Priced bytes that a step holds.
+    fn bytes(&self, of: Priced, step: &ActiveStep) -> u64 {
+        match (&self.forward, of) {
+            (Some(forward), Priced::Bare) => step.held - forward.casts[step.step as usize],
+            _ => step.held,
+        }
     }
 
     /// Drops the steps that no plan below a time takes, by the bound that each price gives for all plans through a
@@ -159,8 +209,9 @@ impl Active {
         let n = self.first.len() - 1;
         for d in 0..self.duals.len().min(2) {
             let dual = &self.duals[d];
-            let price = u128::from(dual.price);
-            let limit = (u128::from(below) << SCALE) + u128::from(self.end_cap) * price;
+            let Price { of, per_byte } = dual.price;
+            let price = u128::from(per_byte);
+            let limit = (u128::from(below) << SCALE) + u128::from(self.end_cap(of)) * price;
             let mut so_far = vec![u128::MAX; n];
             so_far[0] = 0;
             let (mut from, mut kept) = (0, 0);
@@ -173,7 +224,7 @@ impl Active {
                     if before == u128::MAX || after == u128::MAX {
                         continue;
                     }
-                    let here = before + (u128::from(step.time) << SCALE) + u128::from(step.held) * price;
+                    let here = before + (u128::from(step.time) << SCALE) + u128::from(self.bytes(of, &step)) * price;
                     if here + after < limit {
                         so_far[v] = so_far[v].min(here);
                         self.steps[kept] = step;
@@ -194,70 +245,74 @@ impl Active {
     /// Finds prices of bytes under which the relaxation is tight: without the bounds on the way, only with that at the
     /// end, a plan pays its time plus the price of what it holds in excess (Lagrange). The bound is concave in the
     /// price, and the cheapest plan holds less as the price grows: bisect until it just fits, here to a power of two.
-    fn price(&mut self) {
+    fn bracket(&mut self, of: Priced) -> (u64, u64) {
+        if of == Priced::Bare && self.forward.is_none() {
+            return (0, 0);
+        }
         let (mut low, mut high) = (0u32, 56u32);
         while high - low > 1 {
             let middle = u32::midpoint(low, high);
-            if self.attempt(1 << middle) { high = middle } else { low = middle }
+            if self.attempt(Price { of, per_byte: 1 << middle }) { high = middle } else { low = middle }
         }
-        self.bracket = (1 << low, 1 << high);
         self.sort_duals();
+        (1 << low, 1 << high)
     }
 
-    /// Drops what cannot be below a time and bisects the price further on what is left.
-    fn refine(&mut self, below: u64) {
-        self.reduce(below);
-        let (mut low, mut high) = self.bracket;
-        for _ in 0..5 {
-            let middle = u64::midpoint(low, high);
-            if self.attempt(middle) { high = middle } else { low = middle }
+    /// Bisects the price further on what is left.
+    fn refine(&mut self, of: Priced, (mut low, mut high): (u64, u64)) {
+        for _ in 0..if high > 0 { 5 } else { 0 } {
+            let per_byte = u64::midpoint(low, high);
+            if self.attempt(Price { of, per_byte }) { high = per_byte } else { low = per_byte }
         }
-        self.sort_duals();
-        self.reduce(below);
     }
 
     /// The best bound first; a few others, because another state may want another price.
     fn sort_duals(&mut self) {
         let mut by_bound: Vec<(u64, usize)> =
-            self.duals.iter().enumerate().map(|(i, d)| (self.value(d, 0, 0), i)).collect();
+            self.duals.iter().enumerate().map(|(i, d)| (self.value(d, 0, 0, 0), i)).collect();
         by_bound.sort_unstable_by(|a, b| b.cmp(a));
+        let held = by_bound.iter().map(|&(_, i)| self.duals[i].price).find(|price| price.of == Priced::Held);
+        self.held_price = held.map(|price| price.per_byte);
         let mut duals: Vec<Option<Dual>> = std::mem::take(&mut self.duals).into_iter().map(Some).collect();
         self.duals = by_bound.into_iter().take(4).filter_map(|(_, i)| duals[i].take()).collect();
     }
 
     /// Tries a price; does the cheapest plan fit under it?
-    fn attempt(&mut self, price: u64) -> bool {
-        let (dual, held) = self.dual(price);
+    fn attempt(&mut self, price: Price) -> bool {
+        let (dual, bytes) = self.dual(price);
         self.duals.push(dual);
-        held <= self.end_cap
+        bytes <= self.end_cap(price.of)
     }
 
     /// Least price to go under one price of a byte, and what the cheapest plan holds at the end. Time O(steps).
-    fn dual(&self, price: u64) -> (Dual, u64) {
+    fn dual(&self, price: Price) -> (Dual, u64) {
         let n = self.first.len() - 1;
         let mut to_go = vec![(u128::MAX, 0u64); n];
         to_go[n - 1] = (0, 0);
         for v in (0..n).rev() {
-            let (here, held) = to_go[v];
+            let (here, bytes) = to_go[v];
             if here == u128::MAX {
                 continue;
             }
             for step in self.steps_into(v) {
-                let cost = (u128::from(step.time) << SCALE) + u128::from(step.held) * u128::from(price);
+                let more = self.bytes(price.of, step);
+                let cost = (u128::from(step.time) << SCALE) + u128::from(more) * u128::from(price.per_byte);
                 let from = &mut to_go[step.from as usize];
-                *from = (*from).min((here + cost, held + step.held));
+                *from = (*from).min((here + cost, bytes + more));
             }
         }
-        let held = to_go[0].1;
-        (Dual { price, to_go: to_go.into_iter().map(|t| t.0).collect() }, held)
+        let bytes = to_go[0].1;
+        (Dual { price, to_go: to_go.into_iter().map(|t| t.0).collect() }, bytes)
     }
 
-    fn value(&self, dual: &Dual, state: usize, held: u64) -> u64 {
+    fn value(&self, dual: &Dual, state: usize, held: u64, bare: u64) -> u64 {
         let to_go = dual.to_go[state];
         if to_go == u128::MAX {
             return u64::MAX;
         }
-        let slack = u128::from(self.end_cap.saturating_sub(held)) * u128::from(dual.price);
+        let Price { of, per_byte } = dual.price;
+        let bytes = if of == Priced::Held { held } else { bare };
+        let slack = u128::from(self.end_cap(of).saturating_sub(bytes)) * u128::from(per_byte);
         // Rounded up: times are whole nanoseconds.
         (to_go.saturating_sub(slack).div_ceil(1 << SCALE)) as u64
     }
@@ -268,13 +323,14 @@ impl Active {
         // Times are whole: at most one nanosecond less.
         let Some(most) = below.checked_sub(1) else { return };
         tests.extend(self.duals.iter().map(|d| {
-            let all = (u128::from(most) << SCALE) + u128::from(self.end_cap) * u128::from(d.price);
+            let cap = u128::from(self.end_cap(d.price.of));
+            let all = (u128::from(most) << SCALE) + cap * u128::from(d.price.per_byte);
             Test { price: d.price, limit: all.checked_sub(d.to_go[state]) }
         }));
     }
 
-    /// A lower bound on the nanoseconds from a state with `held` bytes to the end.
-    pub(super) fn time_to_go(&self, state: usize, held: u64) -> u64 {
-        self.duals.iter().map(|d| self.value(d, state, held)).max().unwrap_or(0)
+    /// A lower bound on the nanoseconds from a state with `held` bytes, `bare` of them without casts, to the end.
+    pub(super) fn time_to_go(&self, state: usize, held: u64, bare: u64) -> u64 {
+        self.duals.iter().map(|d| self.value(d, state, held, bare)).max().unwrap_or(0)
     }
 }

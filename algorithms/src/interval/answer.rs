@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::active::Active;
+use super::active::{Active, Price};
 use super::labels::{self, Effort, Path};
 use super::least::Rest;
 use super::long::{self, Worth};
@@ -30,8 +30,9 @@ pub(super) const SHORT: u32 = 48;
 pub(super) struct Answer {
     /// Bound on the peak of the passes that was given.
     pub limit: u64,
-    /// Price of a byte under which the bound was best.
-    pub price: Option<u64>,
+    /// Price of a byte under which the bound was best, and the best price of all bytes held.
+    pub price: Option<Price>,
+    pub held_price: Option<u64>,
     /// The best path, if one takes less than the time that was known.
     pub path: Option<Path>,
     /// Does no other path take less?
@@ -54,7 +55,7 @@ pub(super) struct Known {
     /// Time of a known plan, or `u64::MAX`.
     pub time: u64,
     /// Price of bytes that answered a similar question.
-    pub price: Option<u64>,
+    pub price: Option<Price>,
     /// Is a good path enough?
     pub only_beams: bool,
 }
@@ -101,7 +102,7 @@ impl Planner<'_, '_> {
         let beams = Known { only_beams: true, ..Known::NOTHING };
         let mut first = answer(&short, limit, beams, options, started);
         let time = first.path.as_ref()?.time;
-        let price = first.price.filter(|_| !is_over(options, started));
+        let price = first.held_price.filter(|_| !is_over(options, started));
         let Some(price) = price else { return Some((short, first)) };
         let costs = long::Costs::of(&relaxed, &self.profile, self.keeps(options), longest, price);
         drop(relaxed);
@@ -112,7 +113,7 @@ impl Planner<'_, '_> {
             return Some((short, first));
         }
         let all = self.prepare_worthy(limit, &Worth { costs: &costs, below: time }, options);
-        let mut found = answer(&all, limit, Known { time, price: Some(price), only_beams: false }, options, started);
+        let mut found = answer(&all, limit, Known { time, price: first.price, only_beams: false }, options, started);
         found.work = found.work.and(first.work);
         // What the network may lack is covered by the other bound.
         let bound = if all.is_complete { found.lower_bound } else { 0 };
@@ -142,11 +143,11 @@ pub(super) fn answer(prepared: &Prepared, limit: u64, known: Known, options: &Op
     let below = known.time;
     if rest.least > limit {
         let work = Work::default();
-        return Answer { limit, price: None, path: None, is_proven: true, lower_bound: below, work };
+        return Answer { limit, price: None, held_price: None, path: None, is_proven: true, lower_bound: below, work };
     }
     let mut active = Active::new(network, rest, limit, below, known.price);
     let stop = || is_over(options, started);
-    let lower = active.time_to_go(0, 0);
+    let lower = active.time_to_go(0, 0, 0);
     let quick = Effort { below, width: WIDTH, total: u64::MAX, stop: &|| false };
     let first = labels::search(network, &active, &quick);
     let mut path = first.path;
@@ -180,7 +181,7 @@ pub(super) fn answer(prepared: &Prepared, limit: u64, known: Known, options: &Op
     let best = path.as_ref().map_or(below, |p| p.time);
     is_proven |= best <= lower;
     let lower_bound = if is_proven { best } else { lower.min(best) };
-    Answer { limit, price: active.best_price(), path, is_proven, lower_bound, work }
+    Answer { limit, price: active.best_price(), held_price: active.held_price(), path, is_proven, lower_bound, work }
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Planner<'_, '_> {
         let relaxed = if is_over(options, started) { None } else { self.relaxed(limit, options) };
         let least = relaxed.map(|relaxed| {
             let active = Active::new(&relaxed.network, &relaxed.rest, limit, u64::MAX, None);
-            active.time_to_go(0, 0)
+            active.time_to_go(0, 0, 0)
         });
         let cheap = || self.profile.is_exact.then(|| bound::least_time(&self.profile, self.keeps(options), limit));
         let least = least.or_else(cheap).map(|least| least.min(best.time_ns));

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::plan::Status;
 
+use super::active::Price;
 use super::answer::{Known, answer};
 use super::planner::{Error, Options, Outcome, Planner};
 use super::prepare::Prepared;
@@ -165,7 +166,7 @@ impl Planner<'_, '_> {
         prepared: &Prepared,
         limit: u64,
         time: u64,
-        price: &mut Option<u64>,
+        price: &mut Option<Price>,
     ) -> Option<Found> {
         let known = Known { time, price: *price, ..Known::NOTHING };
         let answer = answer(prepared, limit, known, question.options, question.started);

@@ -16,7 +16,7 @@ use super::network::Network;
 struct Label {
     time: u64,
     held: u64,
-    /// Bytes held without casts; 0 where that does not matter.
+    /// Bytes held without casts; 0 where there are none.
     forward: u64,
     /// Label it continues, as an index into all labels.
     parent: u32,
@@ -82,7 +82,7 @@ pub(super) fn search(network: &Network, active: &Active, effort: &Effort<'_>) ->
             candidates.clear();
             active.tests(v, effort.below, &mut tests);
             for step in active.steps_into(v) {
-                extend(active, v, step, &all, spans[step.from as usize], (effort.below, &tests), &mut candidates);
+                extend(active, step, &all, spans[step.from as usize], (effort.below, &tests), &mut candidates);
             }
             found.candidates += candidates.len() as u64;
             let kept = &mut kept[v - group.start];
@@ -122,7 +122,6 @@ pub(super) fn search(network: &Network, active: &Active, effort: &Effort<'_>) ->
 /// Continues all labels of a state by one step.
 fn extend(
     active: &Active,
-    v: usize,
     step: &ActiveStep,
     all: &[Label],
     span: (u32, u32),
@@ -130,6 +129,7 @@ fn extend(
     out: &mut Vec<Label>,
 ) {
     let labels = &all[span.0 as usize..span.1 as usize];
+    let casts = active.forward.as_ref().map(|f| f.casts[step.step as usize]);
     let forward = active.forward.as_ref().filter(|f| f.matters[step.from as usize]);
     // Along the labels of a state time grows and, but for casts, held bytes shrink.
     let skipped = if forward.is_some() { 0 } else { labels.partition_point(|l| l.held > step.cap) };
@@ -139,16 +139,13 @@ fn extend(
             break;
         }
         let held = label.held + step.held;
-        let mut bare = 0;
-        if let Some(f) = forward {
-            if label.held > step.cap || f.cap[step.step as usize].is_none_or(|cap| label.forward > cap) {
-                continue;
-            }
-            if f.matters[v] {
-                bare = label.forward + step.held - f.casts[step.step as usize];
-            }
+        let bare = casts.map_or(0, |casts| label.forward + step.held - casts);
+        if let Some(f) = forward
+            && (label.held > step.cap || f.cap[step.step as usize].is_none_or(|cap| label.forward > cap))
+        {
+            continue;
         }
-        if tests.iter().all(|t| t.passes(time, held)) {
+        if tests.iter().all(|t| t.passes(time, held, bare)) {
             out.push(Label { time, held, forward: bare, parent: span.0 + i as u32, step: step.step });
         }
     }
@@ -215,8 +212,11 @@ fn keep_undominated_by_others(
 fn thin(active: &Active, v: usize, labels: &mut Vec<Label>, width: usize) {
     let smallest = (0..labels.len()).min_by_key(|&i| (labels[i].held, labels[i].forward));
     let smallest = smallest.map(|i| labels.remove(i));
-    let mut promise: Vec<(u64, usize)> =
-        labels.iter().enumerate().map(|(i, l)| (l.time.saturating_add(active.time_to_go(v, l.held)), i)).collect();
+    let mut promise: Vec<(u64, usize)> = labels
+        .iter()
+        .enumerate()
+        .map(|(i, l)| (l.time.saturating_add(active.time_to_go(v, l.held, l.forward)), i))
+        .collect();
     promise.sort_unstable();
     promise.truncate(width.saturating_sub(1));
     promise.sort_unstable_by_key(|p| p.1);

@@ -57,7 +57,8 @@
 //! - **Dominated cuts.** Operators that do nothing (views) neither start nor end a region: moving the cut behind or
 //!   before them never costs anything.
 //! - **Two weights.** With cached casts the least peak to go is a pair of rests (`least.rs`), and labels carry `f` as
-//!   a third part at the states from which the forward bound can be the tighter one.
+//!   a third part, which takes part in dominance at the states from which the forward bound can be the tighter one. Either
+//!   weight has prices of its own: mostly it is the forward pass that is full, with all casts in it.
 //!
 //! - **Large graphs.** Most pairs of cuts are far apart, and such regions run much again that would better be held. A
 //!   plan of short regions comes first; with its time and one price, long regions are left out that no better plan has, and

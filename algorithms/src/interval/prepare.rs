@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::plan::Stats;
 
-use super::active::Active;
+use super::active::{Active, Price};
 use super::answer::Work;
 use super::least::Rest;
 use super::long::Worth;
@@ -37,7 +37,7 @@ impl Prepared {
 
     /// What plans within a limit can be made of that take less than a time. `price` is that of a similar question. Time
     /// O(states + steps).
-    pub(super) fn below(&self, limit: u64, time: u64, price: Option<u64>) -> Self {
+    pub(super) fn below(&self, limit: u64, time: u64, price: Option<Price>) -> Self {
         let active = Active::new(&self.network, &self.rest, limit, time, price);
         let mut chosen: Vec<u32> = active.steps.iter().map(|step| step.step).collect();
         chosen.sort_unstable();
