@@ -103,7 +103,8 @@ pub(crate) struct Exact {
     /// Never recompute modules whose path matches; repeatable
     #[arg(long, value_name = "GLOB", help_heading = REGIONS)]
     pub never: Vec<String>,
-    /// Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound
+    /// Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound, and a frontier
+    /// has fewer points
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = SEARCH)]
     pub time_limit: Option<std::time::Duration>,
     /// Stop it at so many labels, 32 bytes each; the plan is then feasible, with a lower bound [default: 12000000]

@@ -1,6 +1,8 @@
 //! The exact planner against published peaks and through the checker; against brute force in `interval_exact.rs`.
 #![allow(clippy::print_stdout)]
 
+use std::time::Duration;
+
 use remat_algorithms::cost::Costs;
 use remat_algorithms::interval::{Allowed, Error, Options, Planner, Resolution};
 use remat_algorithms::plan::Status;
@@ -92,6 +94,26 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let one = run(1);
     assert!(one.len() > 10);
     assert!([2, 3].into_iter().all(|threads| run(threads) == one));
+}
+
+#[test]
+fn a_frontier_without_time_has_fewer_points_and_says_so() {
+    let graph = zoo::load("resnet18-b64").unwrap();
+    let predictor = Predictor::new(&graph);
+    let planner = Planner::new(&predictor, &costs(&graph));
+    let none = Options { time_limit: Some(Duration::ZERO), ..Options::default() };
+    for resolution in [Resolution::Step(4 << 20), Resolution::Exact] {
+        let all = planner.frontier(resolution, &Options::default(), &mut |_, _| {}).unwrap();
+        let few = planner.frontier(resolution, &none, &mut |_, _| {}).unwrap();
+        assert_eq!((all.status, few.status), (Status::Optimal, Status::Feasible));
+        assert!(few.points.len() * 4 < all.points.len() && few.points.len() > 1, "{}", few.points.len());
+        assert_eq!(few.points.last().unwrap().peak, all.points.last().unwrap().peak);
+        // What there is, is right: no point is better than all points are.
+        for point in few.points.iter().filter(|_| resolution == Resolution::Exact) {
+            let best = all.points.iter().filter(|p| p.peak <= point.peak).map(|p| p.time_ns).min();
+            assert!(best.is_some_and(|best| best <= point.time_ns));
+        }
+    }
 }
 
 #[test]

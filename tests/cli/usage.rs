@@ -163,7 +163,7 @@ Regions (exact planner):
 Search (exact planner):
       --time-limit <SECONDS>
           Stop the search for least recomputation after so long; the plan is
-          then feasible, with a lower bound
+          then feasible, with a lower bound, and a frontier has fewer points
 
       --max-labels <N>
           Stop it at so many labels, 32 bytes each; the plan is then feasible,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::plan::Status;
 
 use super::active::Price;
-use super::answer::{Known, answer};
+use super::answer::{Known, answer, is_over};
 use super::planner::{Error, Options, Outcome, Planner};
 use super::prepare::Prepared;
 
@@ -35,7 +35,7 @@ pub enum Resolution {
 pub struct Frontier {
     /// Peak falls, recomputation grows.
     pub points: Vec<Outcome>,
-    /// Optimal if every point is.
+    /// Optimal if every point is and none is missing, as where time runs out.
     pub status: Status,
 }
 
@@ -45,6 +45,8 @@ impl Planner<'_, '_> {
     /// With [`Resolution::Step`], for every budget on a grid from the least peak upwards there is a point within that
     /// budget that takes the least time; with [`Resolution::Exact`] for every budget. `progress` is told how much of
     /// the range of budgets is done, in bytes.
+    ///
+    /// Where time runs out, points get fewer and are not proven.
     ///
     /// Time: one label search per budget or point, over a network that is built once.
     ///
@@ -85,8 +87,8 @@ impl Planner<'_, '_> {
             best = best.min(p.peak);
             keep
         });
-        let status =
-            if points.iter().all(|p| p.status == Status::Optimal) { Status::Optimal } else { Status::Feasible };
+        let is_proven = points.iter().all(|p| p.status == Status::Optimal) && !question.is_over();
+        let status = if is_proven { Status::Optimal } else { Status::Feasible };
         Ok(Frontier { points, status })
     }
 
@@ -111,8 +113,8 @@ impl Planner<'_, '_> {
         let mut near: Option<Prepared> = None;
         for &limit in limits {
             let time = points.last().map_or(u64::MAX, |p| p.outcome.time_ns);
-            if time == 0 {
-                break;
+            if time == 0 || question.is_over() && !points.is_empty() {
+                break; // of what time does not allow, one point in a run
             }
             if near.is_none() && !points.is_empty() {
                 // Of the rest of the run, only steps of plans below the first one's time are of interest.
@@ -150,7 +152,7 @@ impl Planner<'_, '_> {
         let mut points = Vec::new();
         let mut price = None;
         let mut near: Option<Prepared> = None;
-        while let Some(limit) = peak.checked_sub(1) {
+        while let Some(limit) = peak.checked_sub(1).filter(|_| !question.is_over()) {
             let prepared = near.get_or_insert_with(|| question.prepared.below(limit, time, None));
             let Some(point) = self.point(question, prepared, limit, time, &mut price) else { break };
             peak = point.peak;
@@ -185,6 +187,12 @@ struct Question<'a> {
     plain: u64,
     options: &'a Options<'a>,
     started: Instant,
+}
+
+impl Question<'_> {
+    fn is_over(&self) -> bool {
+        is_over(self.options, self.started)
+    }
 }
 
 /// A point, and its peak by the network.

@@ -56,7 +56,7 @@ complete -c remat -n "__fish_remat_using_subcommand plan" -l granularity -d 'Wha
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand plan" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l never -d 'Never recompute modules whose path matches; repeatable' -r
-complete -c remat -n "__fish_remat_using_subcommand plan" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound' -r
+complete -c remat -n "__fish_remat_using_subcommand plan" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound, and a frontier has fewer points' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l max-labels -d 'Stop it at so many labels, 32 bytes each; the plan is then feasible, with a lower bound [default: 12000000]' -r
 complete -c remat -n "__fish_remat_using_subcommand plan" -l optimizer -d 'Optimizer whose states and temporaries count towards the peak' -r -f -a "sgd\t''
 sgd-momentum\t''
@@ -128,7 +128,7 @@ complete -c remat -n "__fish_remat_using_subcommand frontier" -l granularity -d 
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l never -d 'Never recompute modules whose path matches; repeatable' -r
-complete -c remat -n "__fish_remat_using_subcommand frontier" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound' -r
+complete -c remat -n "__fish_remat_using_subcommand frontier" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound, and a frontier has fewer points' -r
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l max-labels -d 'Stop it at so many labels, 32 bytes each; the plan is then feasible, with a lower bound [default: 12000000]' -r
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l device -d 'Device whose peak rates give a time to kernels that the trace has none for: h200, h100, h100-pcie, a100, a100-40gb, l4, rtx4090, rtx3090, v100, t4, or a JSON file of your own such as {"name": "mine", "bandwidth_gb_s": 900, "launch_ns": 4000, "gflops": {"float32": 15000, "bfloat16": 120000}}' -r -F
 complete -c remat -n "__fish_remat_using_subcommand frontier" -l format -d 'What to print' -r -f -a "table\t'For people; sizes in binary units'
@@ -158,7 +158,7 @@ complete -c remat -n "__fish_remat_using_subcommand report" -l granularity -d 'W
 module\t'Whole module calls, or runs of consecutive calls of siblings'"
 complete -c remat -n "__fish_remat_using_subcommand report" -l only -d 'Recompute only within modules whose path matches, such as \'layer[34]*\'; * matches dots, too; repeatable' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l never -d 'Never recompute modules whose path matches; repeatable' -r
-complete -c remat -n "__fish_remat_using_subcommand report" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound' -r
+complete -c remat -n "__fish_remat_using_subcommand report" -l time-limit -d 'Stop the search for least recomputation after so long; the plan is then feasible, with a lower bound, and a frontier has fewer points' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l max-labels -d 'Stop it at so many labels, 32 bytes each; the plan is then feasible, with a lower bound [default: 12000000]' -r
 complete -c remat -n "__fish_remat_using_subcommand report" -l optimizer -d 'Optimizer whose states and temporaries count towards the peak' -r -f -a "sgd\t''
 sgd-momentum\t''
