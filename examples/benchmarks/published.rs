@@ -105,8 +105,8 @@ pub(crate) fn section() -> Result<String, Box<dyn std::error::Error>> {
          gradients; the step's inputs and the statistics of normalizations stay counted. Where the \
          built-in step has another batch, its inputs, activations, gradients and the work of its kernels are scaled by the ratio \
          of batches (parameters and their gradients are not) and the scaled step is planned; where the two `regular` \
-         columns differ, the rows do not compare the same step: they are within 3 % for the residual and dense networks, 10 % apart \
-         for vgg16 and 33 % for alexnet, whose rows prove little. Their overhead is measured time on their GPU, ours is modelled.\n\n\
+         columns differ, the rows do not compare the same step: they are within 4 % for the residual and dense networks, 9 % apart \
+         for vgg16 and 21 % for alexnet, whose rows prove little. Their overhead is measured time on their GPU, ours is modelled.\n\n\
          | network | batch | built-in step | regular, theirs | regular, ours | least peak, theirs | least peak, ours | overhead, theirs | \
          overhead, ours | ours within their peak |\n\
          |---|---:|---|---:|---:|---:|---:|---:|---:|---:|\n",
