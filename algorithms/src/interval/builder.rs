@@ -2,24 +2,19 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::differences::Differences;
 use super::network::{Forward, Inside, Network, Source, Step, StepKind};
 use super::scan::Locals;
+use super::states::States;
 
 pub(super) struct Builder<'a, 'p, 'g> {
     source: Source<'a, 'p, 'g>,
     free: Vec<Option<u32>>,
-    /// States found so far at cuts not yet processed: their masks, least bytes held and temporary numbers.
-    pending: Vec<Vec<u32>>,
-    /// Per cut not yet processed, its states by mask.
-    found: Vec<FxHashMap<Vec<u64>, u32>>,
-    masks: Vec<Vec<u64>>,
+    states: States,
+    /// Least bytes held, per state.
     least_held: Vec<u64>,
     /// Least bytes held without casts.
     least_forward: Vec<u64>,
-    cuts: Vec<u32>,
     /// Temporary number -> final number.
     order: Vec<u32>,
     processed: u32,
@@ -34,12 +29,9 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let mut b = Self {
             source: *source,
             free: Vec::new(),
-            pending: vec![Vec::new(); source.profile.operators.len() + 1],
-            found: vec![FxHashMap::default(); source.profile.operators.len() + 1],
-            masks: Vec::new(),
+            states: States::new(source.profile.operators.len() as u32),
             least_held: Vec::new(),
             least_forward: Vec::new(),
-            cuts: Vec::new(),
             order: Vec::new(),
             processed: 0,
             first: vec![0],
@@ -53,19 +45,12 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     /// The state at a cut with a mask, reached with held bytes `w`, with and without casts.
     fn reach(&mut self, cut: u32, mask: &mut [u64], w: (u64, u64)) -> u32 {
-        self.source.slots.restrict(mask, cut);
-        let known = self.found[cut as usize].get(&*mask).copied();
-        let id = known.unwrap_or_else(|| {
-            let next = self.masks.len() as u32;
-            self.found[cut as usize].insert(mask.to_vec(), next);
-            self.masks.push(mask.to_vec());
+        let (id, is_new) = self.states.reach(cut, mask, self.source.slots);
+        if is_new {
             self.least_held.push(w.0);
             self.least_forward.push(w.1);
-            self.cuts.push(cut);
             self.order.push(0);
-            self.pending[cut as usize].push(next);
-            next
-        });
+        }
         let least = &mut self.least_held[id as usize];
         *least = (*least).min(w.0);
         let least = &mut self.least_forward[id as usize];
@@ -75,7 +60,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     /// Steps and states so far.
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.steps.len(), self.cuts.len())
+        (self.steps.len(), self.states.cuts.len())
     }
 
     /// Goes on from all states of a cut by all regions that start there.
@@ -83,9 +68,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let is_free = self.source.free_from.is_some_and(|from| cut >= from);
         let free = is_free.then(|| self.reach(cut, &mut self.source.slots.alive_at(cut).to_vec(), (0, 0)));
         self.free.push(free);
-        let ids = std::mem::take(&mut self.pending[cut as usize]);
-        let mut masks = Vec::with_capacity(ids.len());
-        for id in ids {
+        for id in self.states.at(cut).to_vec() {
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.plain(id, cut);
@@ -95,9 +78,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                 }
             }
             self.first.push(self.steps.len() as u32);
-            masks.push(std::mem::take(&mut self.masks[id as usize]));
         }
-        self.found[cut as usize] = FxHashMap::default();
+        let masks = self.states.leave(cut);
         let graph = self.source.profile.program.graph;
         self.differences.add(&masks, cut, self.source.slots, |s| graph.size(s));
     }
@@ -107,7 +89,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let graph = self.source.profile.program.graph;
         let size = |s: u32| graph.size(s);
         let op = &self.source.profile.operators[j as usize];
-        let mask = &self.masks[id as usize];
+        let mask = self.states.mask(id);
         let is_new = |s: &u32| {
             let is_held = graph.producer(*s).is_some_and(|p| p < j) && self.source.slots.contains(mask, *s);
             !is_held && !self.source.profile.always[*s as usize]
@@ -132,7 +114,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             // Also of a step that runs no kernel at all.
             need = need.max(graph.static_bytes() + graph.input_bytes());
         }
-        let mut mask = mask.clone();
+        let mut mask = mask.to_vec();
         self.source.slots.restrict(&mut mask, j + 1);
         for &s in &op.saves {
             self.source.slots.add(&mut mask, s);
@@ -144,7 +126,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     /// Checkpoints the regions that start at cut `a`.
     fn regions(&mut self, id: u32, a: u32, locals: &Locals, kind: StepKind) {
         let graph = self.source.profile.program.graph;
-        let mut mask = self.masks[id as usize].clone();
+        let mut mask = self.states.mask(id).to_vec();
         let mut after = mask.clone();
         let shared = self.held_and_running(&mask, a);
         let (mut inputs, mut held) = (0, 0);
@@ -216,8 +198,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     pub(super) fn finish(mut self, regions: u64) -> Network {
         // At most one state lies behind the loss: nothing crosses that cut.
         let end = self.source.profile.operators.len() as u32;
-        for id in std::mem::take(&mut self.pending[end as usize]) {
-            self.differences.add(&self.masks[id as usize..=id as usize], end, self.source.slots, |_| 0);
+        for id in self.states.at(end).to_vec() {
+            self.differences.add(&self.states.leave(end), end, self.source.slots, |_| 0);
             self.order[id as usize] = self.processed;
             self.processed += 1;
             self.first.push(self.steps.len() as u32);
@@ -229,7 +211,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         by_order.sort_unstable_by_key(|&id| self.order[id as usize]);
         let free = self.free.iter().map(|free| free.map(|id| self.order[id as usize])).collect();
         Network {
-            cuts: by_order.iter().map(|&id| self.cuts[id as usize]).collect(),
+            cuts: by_order.iter().map(|&id| self.states.cuts[id as usize]).collect(),
             end: self.source.profile.operators.len() as u32,
             first: self.first,
             steps: self.steps,

@@ -101,6 +101,7 @@ mod prepare;
 mod profile;
 mod scan;
 mod slots;
+mod states;
 
 pub use allowed::Allowed;
 pub use frontier::{Frontier, Resolution};

@@ -14,6 +14,7 @@
 //! a graph under the rules of `torch.utils.checkpoint`.
 
 mod network;
+mod runs;
 mod tails;
 
 use rayon::prelude::*;

@@ -5,13 +5,12 @@
 //! before `a`, which are inputs of the region, and those that earlier steps of the recomputation hold. So one network
 //! serves all regions: a region starts at the state of its cut in which everything that crosses is free.
 
-use rayon::prelude::*;
-use rustc_hash::FxHashMap;
-
 use super::super::allowed::Allowed;
 use super::super::profile::{FOREVER, Profile};
 use super::super::scan::Locals;
 use super::super::slots::Slots;
+use super::super::states::States;
+use super::runs::{Own, Run, own, runs};
 use super::{Alternatives, Variant};
 
 /// One way to continue inside a recomputation. Bytes are beyond what earlier steps hold.
@@ -60,26 +59,6 @@ pub(super) struct Network {
     runs: Vec<Vec<Run>>,
 }
 
-/// What a run from the start of a region adds to memory.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    /// Bytes that were made since the start and are still needed, before the operator runs.
-    before: u64,
-    /// Largest bytes made since the start and still needed, up to the operator.
-    most: u64,
-}
-
-/// What a recomputation adds while it runs one operator, whatever region it belongs to.
-#[derive(Debug, Clone, Default)]
-struct Own {
-    /// Largest bytes of what the operator makes, with what it saves of it if it saves.
-    plain: u64,
-    plain_at_stop: u64,
-    quiet: u64,
-    /// Bytes it makes that later operators read.
-    stays: u64,
-}
-
 /// What the builder works on.
 pub(super) struct Source<'a, 'p, 'g> {
     pub profile: &'a Profile<'p, 'g>,
@@ -103,7 +82,7 @@ impl Network {
     pub(super) fn build(source: &Source<'_, '_, '_>) -> Option<Self> {
         let mut b = Builder::new(source);
         for &a in source.starts {
-            let id = b.reach(a, source.slots.alive_at(a).to_vec(), 0);
+            let id = b.reach(a, &mut source.slots.alive_at(a).to_vec(), 0);
             b.start[a as usize] = Some(id);
         }
         for cut in 0..source.profile.program.graph.loss() {
@@ -139,11 +118,8 @@ struct Builder<'a, 'p, 'g> {
     source: &'a Source<'a, 'p, 'g>,
     own: Vec<Own>,
     runs: Vec<Vec<Run>>,
-    pending: Vec<Vec<u32>>,
-    found: FxHashMap<(u32, Vec<u64>), u32>,
-    masks: Vec<Vec<u64>>,
+    states: States,
     least_held: Vec<u64>,
-    cuts: Vec<u32>,
     start: Vec<Option<u32>>,
     steps: Vec<Step>,
 }
@@ -151,45 +127,36 @@ struct Builder<'a, 'p, 'g> {
 impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
     fn new(source: &'a Source<'a, 'p, 'g>) -> Self {
         let own = own(source.profile);
-        let cuts = source.profile.operators.len() + 1;
+        let last = source.profile.operators.len();
         Self {
             source,
             runs: runs(source, &own),
             own,
-            pending: vec![Vec::new(); cuts],
-            found: FxHashMap::default(),
-            masks: Vec::new(),
+            states: States::new(last as u32),
             least_held: Vec::new(),
-            cuts: Vec::new(),
-            start: vec![None; cuts],
+            start: vec![None; last + 1],
             steps: Vec::new(),
         }
     }
 
-    fn reach(&mut self, cut: u32, mut mask: Vec<u64>, w: u64) -> u32 {
-        self.source.slots.restrict(&mut mask, cut);
-        let next = self.masks.len() as u32;
-        let id = *self.found.entry((cut, mask)).or_insert_with_key(|(_, mask)| {
-            self.masks.push(mask.clone());
+    fn reach(&mut self, cut: u32, mask: &mut [u64], w: u64) -> u32 {
+        let (id, is_new) = self.states.reach(cut, mask, self.source.slots);
+        if is_new {
             self.least_held.push(w);
-            self.cuts.push(cut);
-            self.pending[cut as usize].push(next);
-            next
-        });
+        }
         let least = &mut self.least_held[id as usize];
         *least = (*least).min(w);
         id
     }
 
     fn states_at(&mut self, cut: u32) {
-        for id in self.pending[cut as usize].clone() {
+        for id in self.states.at(cut).to_vec() {
             self.plain(id, cut);
             if let Some(locals) = self.source.locals.get(cut as usize) {
                 self.regions(id, cut, locals);
             }
-            let key = (cut, std::mem::take(&mut self.masks[id as usize]));
-            self.found.remove(&key);
         }
+        self.states.leave(cut);
     }
 
     fn size(&self, s: u32) -> u64 {
@@ -210,7 +177,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let profile = self.source.profile;
         let graph = profile.program.graph;
         let op = &profile.operators[j as usize];
-        let mask = &self.masks[id as usize];
+        let mask = self.states.mask(id);
         let is_held = |s: u32| {
             graph.producer(s).is_some_and(|p| p < j)
                 && !profile.program.is_cached_cast[s as usize]
@@ -226,7 +193,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         }
         let crossing = self.crossing(mask, j);
         let own = &self.own[j as usize];
-        let mut after = mask.clone();
+        let mut after = mask.to_vec();
         self.source.slots.restrict(&mut after, j + 1);
         op.saves.iter().for_each(|&s| self.source.slots.add(&mut after, s));
         let step = Step {
@@ -240,12 +207,13 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
             time_at_stop: op.time_to_last_save,
             kind: if op.is_saver { Kind::Plain } else { Kind::Quiet },
         };
-        self.step(j + 1, after, step);
+        self.step(j + 1, &mut after, step);
     }
 
     fn regions(&mut self, id: u32, c: u32, locals: &'a Locals) {
         let Source { profile, slots, inner, .. } = *self.source;
-        let mut mask = self.masks[id as usize].clone();
+        let mut mask = self.states.mask(id).to_vec();
+        let mut after = mask.clone();
         let crossing = self.crossing(&mask, c);
         let (mut inputs, mut held, mut time, mut at) = (0, 0, 0, c);
         let mut ending = slots.crossing(c).iter().copied().peekable();
@@ -275,7 +243,8 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
                     time_at_stop: again,
                     kind: Kind::Region(variant),
                 };
-                self.step(region.end, mask.clone(), step);
+                after.copy_from_slice(&mask);
+                self.step(region.end, &mut after, step);
             };
             offer(region.backward, 0, region.time, Variant::FLAT);
             if let Some(inner) = inner {
@@ -286,7 +255,7 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         }
     }
 
-    fn step(&mut self, cut: u32, mask: Vec<u64>, step: Step) {
+    fn step(&mut self, cut: u32, mask: &mut [u64], step: Step) {
         let w = self.least_held[step.from as usize];
         if w + step.backward <= self.source.limit && w + step.held <= self.source.limit {
             let to = self.reach(cut, mask, w + step.held);
@@ -296,15 +265,15 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
 
     /// Orders states by cut and steps by the state they lead to.
     fn finish(mut self) -> Network {
-        let cuts = self.pending.len();
-        let mut order = vec![0u32; self.cuts.len()];
-        let mut sorted = Vec::with_capacity(self.cuts.len());
-        let mut at_cut = Vec::with_capacity(cuts + 1);
-        for (cut, states) in self.pending.iter().enumerate() {
+        let cuts = self.start.len() as u32;
+        let mut order = vec![0u32; self.states.cuts.len()];
+        let mut sorted = Vec::with_capacity(order.len());
+        let mut at_cut = Vec::with_capacity(cuts as usize + 1);
+        for cut in 0..cuts {
             at_cut.push(sorted.len() as u32);
-            for &id in states {
+            for &id in self.states.at(cut) {
                 order[id as usize] = sorted.len() as u32;
-                sorted.push(cut as u32);
+                sorted.push(cut);
             }
         }
         at_cut.push(sorted.len() as u32);
@@ -323,88 +292,4 @@ impl<'a, 'p, 'g> Builder<'a, 'p, 'g> {
         let start = self.start.iter().map(|id| id.map(|id| order[id as usize])).collect();
         Network { cuts: sorted, first, steps: self.steps, at_cut, start, runs: self.runs }
     }
-}
-
-/// What every operator adds to a recomputation while it runs.
-fn own(profile: &Profile<'_, '_>) -> Vec<Own> {
-    let program = profile.program;
-    let graph = program.graph;
-    let mut own = Vec::with_capacity(profile.operators.len());
-    let mut is_running = vec![false; graph.storages().len()];
-    let mut is_saved = vec![false; graph.storages().len()];
-    for (o, step) in program.operators.iter().enumerate() {
-        let casts: u64 = program.storages(step.casts).iter().map(|&s| graph.size(s)).sum();
-        let saves = &program.saves[step.saves.range()];
-        let (mut running, mut saved, mut due) = (casts, 0, 0);
-        let mut of = Own { plain: casts, plain_at_stop: casts, quiet: casts, stays: 0 };
-        let mut made: Vec<u32> = Vec::new();
-        for (k, kernel) in program.kernels[step.kernels.range()].iter().enumerate() {
-            for &s in program.storages(kernel.allocs) {
-                running += graph.size(s);
-                is_running[s as usize] = true;
-                made.push(s);
-            }
-            while due < saves.len() && saves[due].1 as usize <= k {
-                is_saved[saves[due].0 as usize] = true;
-                due += 1;
-            }
-            // Saved, and no longer held by the running code.
-            saved = saved.max(
-                made.iter().filter(|&&s| is_saved[s as usize] && !is_running[s as usize]).map(|&s| graph.size(s)).sum(),
-            );
-            of.plain = of.plain.max(running + saved);
-            of.quiet = of.quiet.max(running);
-            if step.last_save.is_some_and(|last| (k as u32) < last) {
-                of.plain_at_stop = of.plain;
-            }
-            for &s in program.storages(kernel.frees) {
-                if std::mem::take(&mut is_running[s as usize]) {
-                    running -= graph.size(s);
-                }
-            }
-        }
-        for &s in &made {
-            let until = profile.running_until[s as usize];
-            if is_running[s as usize] && until > o as u32 {
-                of.stays += graph.size(s);
-            }
-            is_running[s as usize] = false;
-        }
-        for s in saves {
-            is_saved[s.0 as usize] = false;
-        }
-        own.push(of);
-    }
-    own
-}
-
-/// What runs from all starts of regions add, up to the last end of a region from there.
-fn runs(source: &Source<'_, '_, '_>, own: &[Own]) -> Vec<Vec<Run>> {
-    let profile = source.profile;
-    let graph = profile.program.graph;
-    let mut ending: Vec<Vec<u32>> = vec![Vec::new(); profile.operators.len()];
-    for (s, &until) in profile.running_until.iter().enumerate() {
-        let made = graph.producer(s as u32);
-        if until != FOREVER && made.is_some_and(|made| made < until) && !profile.always[s] {
-            ending[until as usize].push(s as u32);
-        }
-    }
-    (0..source.locals.len())
-        .into_par_iter()
-        .map(|c| {
-            let inner = source.locals[c].regions.last().map_or(c, |r| r.end as usize);
-            let outer = source.outer.ends[c].last().map_or(c, |&end| end as usize);
-            let end = inner.max(outer);
-            let mut run = Run { before: 0, most: 0 };
-            let mut all = Vec::with_capacity(end - c);
-            for t in c..end {
-                run.most = run.most.max(run.before + own[t].quiet);
-                all.push(run);
-                let gone = ending[t].iter().filter(|&&s| graph.producer(s).is_some_and(|made| made as usize >= c));
-                run.before += own[t].stays;
-                run.before -= gone.map(|&s| graph.size(s)).sum::<u64>();
-            }
-            all
-        })
-        .collect()
 }
