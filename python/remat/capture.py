@@ -9,7 +9,8 @@ from torch import nn
 
 from . import _apply, _fake, _step
 from ._eager import EagerRecorder, record_eager
-from ._recorder import BLOCK, Recorder
+from ._ledger import BLOCK
+from ._recorder import Recorder
 from .errors import CaptureError
 from .graph import Granularity, Graph
 from .measure import as_dtype, refuse_hooks

@@ -13,7 +13,8 @@ from torch import nn
 
 from . import _fake, _pretend, _step
 from ._engine import Walk
-from ._recorder import Ledger, Watcher, blocks, flops_of, tensors_of
+from ._ledger import Ledger, blocks
+from ._recorder import Watcher, flops_of, tensors_of
 from ._release import Release
 from .errors import CaptureError
 
