@@ -69,17 +69,23 @@ pub(crate) enum Format {
 /// Times of kernels.
 #[derive(Debug, Args)]
 pub(crate) struct Device {
-    /// Device whose peak rates give a time to kernels that the trace has none for: h200, h100, h100-pcie, a100, a100-40gb,
-    /// l4, rtx4090, rtx3090, v100, t4, or a JSON file of your own such as {"name": "mine", "bandwidth_gb_s": 900, "launch_ns":
-    /// 4000, "gflops": {"float32": 15000, "bfloat16": 120000}}
     #[arg(
         long,
+        help = device_help(),
         value_name = "NAME|FILE",
         default_value = remat::graphs::cost::DEFAULT_DEVICE,
         value_hint = ValueHint::FilePath,
         help_heading = ASSUMED
     )]
     pub device: OsString,
+}
+
+fn device_help() -> String {
+    format!(
+        "Device whose peak rates give a time to kernels that the trace has none for: {}, or a JSON file of your own such as \
+         {{\"name\": \"mine\", \"bandwidth_gb_s\": 900, \"launch_ns\": 4000, \"gflops\": {{\"float32\": 15000, \"bfloat16\": 120000}}}}",
+        remat::graphs::cost::device_names().join(", ")
+    )
 }
 
 /// What the exact planner may do.

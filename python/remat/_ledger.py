@@ -47,7 +47,6 @@ class Ledger:
         self.storages: list[Storage] = []
         self.live = 0
         self._ids: dict[int, int] = {}
-        self._keep: list[torch.UntypedStorage] = []
 
     def find(self, tensor: torch.Tensor) -> int | None:
         """The number of a tensor's storage, if it has one."""

@@ -8,6 +8,7 @@ use remat::bytes;
 use remat::graphs::{Document, Source};
 use serde::Serialize;
 
+use super::rules;
 use crate::args::{self, Format};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -101,9 +102,9 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         Err(error @ (CheckError::WrongKind(_) | CheckError::Format(_))) => {
             Err(input::wrong_kind(&settings.plan, &error))
         }
-        Err(error @ CheckError::OtherGraph { .. }) => refused(settings, name, &error).map_err(|no| {
-            no.hint("give the graph that the plan was made of, or make a plan of this one with `remat plan`")
-        }),
+        Err(error @ CheckError::OtherGraph { .. }) => {
+            refused(settings, name, &error).map_err(|no| no.hint(rules::OTHER_GRAPH))
+        }
         Err(error) => refused(settings, name, &error),
     }
 }

@@ -89,7 +89,8 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     };
     let step = Step::new(&graph, &settings.options);
     let without = step.without();
-    let resolution = settings.resolution.map_or(Resolution::Exact, |r| Resolution::Step(r.resolve(without)));
+    let distance = settings.resolution.map(|r| r.resolve(without));
+    let resolution = distance.map_or(Resolution::Exact, Resolution::Step);
     let progress = Progress::new(format!("planning {label}"));
     let plans = step.frontier(resolution, &mut |done, all| progress.at(done, all));
     drop(progress);
@@ -98,7 +99,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         graph: graph.name().into(),
         optimizer: settings.options.optimizer.map(Optimizer::name),
         device: settings.options.costs.of().name.clone(),
-        resolution: settings.resolution.map(|r| r.resolve(without)),
+        resolution: distance,
         without,
         points: plans.into_iter().map(Point::of).collect(),
     };

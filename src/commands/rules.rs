@@ -48,13 +48,16 @@ pub(crate) fn refuse_budget(algorithm: Algorithm) -> Result<(), Failure> {
     Err(Failure::wrong("only interval, rotor and kusumoto keep to a --budget").hint("leave --algorithm out"))
 }
 
+/// What to do with a plan that names another graph.
+pub(crate) const OTHER_GRAPH: &str =
+    "give the graph that the plan was made of, or make a plan of this one with `remat plan`";
+
 /// Refuses a plan that names another graph; its cuts may be safe here by chance. Plans need not name any.
 pub(crate) fn refuse_other_graph(label: &str, plan: &Plan, graph: &str) -> Result<(), Failure> {
     if plan.graph.is_empty() || plan.graph == graph {
         return Ok(());
     }
-    Err(Failure::wrong(format!("{label} is a plan for {}, not {graph}", plan.graph))
-        .hint("give the graph that the plan was made of, or make a plan of this one with `remat plan`"))
+    Err(Failure::wrong(format!("{label} is a plan for {}, not {graph}", plan.graph)).hint(OTHER_GRAPH))
 }
 
 /// Bytes, with a unit beside them where they are many.

@@ -8,7 +8,8 @@ use crate::plan::{Objective, PLAN_FORMAT, Peaks, Plan, Segment};
 
 /// Verifies a plan over a graph, and every number it states: `predicted`, `without`, `recompute`, that the budget is met, that
 /// a lower bound lies below what it bounds, by the stated gap, and the names of operators. Of `recompute` the times depend
-/// on a cost model: that of the device that the plan names, if it is built in; else they are not looked at. That no plan is below the lower bound is for the planner to prove.
+/// on a cost model: that of the device that the plan names, if it is built in; else they are not looked at. That no plan is
+/// below the lower bound is for the planner to prove.
 ///
 /// Optimizer states are no part of a graph: where `predicted.peak_optimizer` is there, `static` may exceed the graph's,
 /// and all peaks must exceed the replay's by as much.
@@ -52,9 +53,8 @@ pub fn check_plan_with(graph: &Graph, plan: &Plan, times: Option<&CostModel>) ->
         wrong.same("recompute.bytes", claimed.bytes, found.bytes_recomputed);
         if let (Some(model), Some(ns)) = (times, found.ns_recomputed) {
             let step = model.forward_ns(graph).saturating_add(model.backward_ns(graph));
-            let share = if step == 0 { 0.0 } else { ns as f64 / step as f64 };
             wrong.close("recompute.time in ns", claimed.time * 1e9, ns as f64);
-            wrong.close("recompute.overhead in billionths", claimed.overhead * 1e9, share * 1e9);
+            wrong.close("recompute.overhead in billionths", claimed.overhead * 1e9, billionths(ns, step));
         }
     }
     wrong.bound(plan);
@@ -140,8 +140,7 @@ impl Claims {
         if bound > value {
             self.same("lower_bound", bound, value);
         } else if let Some(gap) = plan.gap {
-            let share = if value == 0 { 0.0 } else { (value - bound) as f64 / value as f64 };
-            self.close("gap in billionths", gap * 1e9, share * 1e9);
+            self.close("gap in billionths", gap * 1e9, billionths(value - bound, value));
         }
     }
 
@@ -160,6 +159,11 @@ impl Claims {
             self.same(names.after_backward, claimed.after_backward, found.after_backward.saturating_add(states));
         }
     }
+}
+
+/// A part as a share of all, nothing of nothing.
+fn billionths(part: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 * 1e9 }
 }
 
 /// The nearest whole number; 0 for what is below.

@@ -30,8 +30,8 @@ pub(super) struct Active {
     pub forward: Option<ForwardCaps>,
     /// Prices of bytes, with the least price to go from every state.
     duals: Vec<Dual>,
-    /// The best price of all bytes held.
-    held_price: Option<u64>,
+    /// The price of all bytes held with the best bound.
+    pub held_price: Option<u64>,
 }
 
 /// Bytes that are priced, and bounded at the end of a plan.
@@ -41,6 +41,16 @@ pub(super) enum Priced {
     Held,
     /// Those without casts: the bounds of the forward pass, where there are casts.
     Bare,
+}
+
+impl Priced {
+    /// Which of the two counts.
+    fn count(self, held: u64, bare: u64) -> u64 {
+        match self {
+            Self::Held => held,
+            Self::Bare => bare,
+        }
+    }
 }
 
 /// A price per byte, in scaled nanoseconds.
@@ -102,8 +112,8 @@ pub(super) struct Test {
 impl Test {
     /// `bare` are the bytes held without casts.
     pub(super) fn passes(&self, time: u64, held: u64, bare: u64) -> bool {
-        let bytes = if self.price.of == Priced::Held { held } else { bare };
-        let priced = (u128::from(time) << SCALE) + u128::from(bytes) * u128::from(self.price.per_byte);
+        let priced =
+            (u128::from(time) << SCALE) + u128::from(self.price.of.count(held, bare)) * u128::from(self.price.per_byte);
         self.limit.is_some_and(|limit| priced <= limit)
     }
 }
@@ -164,9 +174,10 @@ impl Active {
             active.attempt(price);
             active.reduce(below);
         }
-        let brackets = [Priced::Held, Priced::Bare].map(|of| active.bracket(of));
+        let kinds = if active.forward.is_some() { &[Priced::Held, Priced::Bare][..] } else { &[Priced::Held] };
+        let brackets: Vec<_> = kinds.iter().map(|&of| (of, active.bracket(of))).collect();
         active.reduce(below);
-        for (of, bracket) in [Priced::Held, Priced::Bare].into_iter().zip(brackets) {
+        for (of, bracket) in brackets {
             active.refine(of, bracket);
         }
         active.sort_duals();
@@ -177,11 +188,6 @@ impl Active {
     /// The price with the best bound.
     pub(super) fn best_price(&self) -> Option<Price> {
         self.duals.first().map(|d| d.price)
-    }
-
-    /// The price of all bytes held with the best bound.
-    pub(super) fn held_price(&self) -> Option<u64> {
-        self.held_price
     }
 
     /// Most priced bytes at the end of a plan.
@@ -246,9 +252,6 @@ impl Active {
     /// end, a plan pays its time plus the price of what it holds in excess (Lagrange). The bound is concave in the
     /// price, and the cheapest plan holds less as the price grows: bisect until it just fits, here to a power of two.
     fn bracket(&mut self, of: Priced) -> (u64, u64) {
-        if of == Priced::Bare && self.forward.is_none() {
-            return (0, 0);
-        }
         let (mut low, mut high) = (0u32, 56u32);
         while high - low > 1 {
             let middle = u32::midpoint(low, high);
@@ -260,7 +263,7 @@ impl Active {
 
     /// Bisects the price further on what is left.
     fn refine(&mut self, of: Priced, (mut low, mut high): (u64, u64)) {
-        for _ in 0..if high > 0 { 5 } else { 0 } {
+        for _ in 0..5 {
             let per_byte = u64::midpoint(low, high);
             if self.attempt(Price { of, per_byte }) { high = per_byte } else { low = per_byte }
         }
@@ -311,8 +314,7 @@ impl Active {
             return u64::MAX;
         }
         let Price { of, per_byte } = dual.price;
-        let bytes = if of == Priced::Held { held } else { bare };
-        let slack = u128::from(self.end_cap(of).saturating_sub(bytes)) * u128::from(per_byte);
+        let slack = u128::from(self.end_cap(of).saturating_sub(of.count(held, bare))) * u128::from(per_byte);
         // Rounded up: times are whole nanoseconds.
         (to_go.saturating_sub(slack).div_ceil(1 << SCALE)) as u64
     }

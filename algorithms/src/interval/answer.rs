@@ -181,7 +181,7 @@ pub(super) fn answer(prepared: &Prepared, limit: u64, known: Known, options: &Op
     let best = path.as_ref().map_or(below, |p| p.time);
     is_proven |= best <= lower;
     let lower_bound = if is_proven { best } else { lower.min(best) };
-    Answer { limit, price: active.best_price(), held_price: active.held_price(), path, is_proven, lower_bound, work }
+    Answer { limit, price: active.best_price(), held_price: active.held_price, path, is_proven, lower_bound, work }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Lower bounds from single operators, for graphs whose network of plans is too large to build in full.
+//! Lower bounds from single operators: where a network of plans is too large to build in full, or time runs out, and where a
+//! simple plan may be the best already.
 
 use super::keep::Keep;
 use super::profile::{NodeBase, Profile};

@@ -175,17 +175,12 @@ impl Network {
         for (v, first) in first.iter_mut().enumerate() {
             *first = chosen.partition_point(|&i| i < self.first[v]) as u32;
         }
-        let of = |i: &u32| *i as usize;
         Self {
             cuts: self.cuts.clone(),
             end: self.end,
             first,
-            steps: chosen.iter().map(|i| self.steps[of(i)]).collect(),
-            forward: if self.forward.is_empty() {
-                Vec::new()
-            } else {
-                chosen.iter().map(|i| self.forward[of(i)]).collect()
-            },
+            steps: chosen.iter().map(|&i| self.steps[i as usize]).collect(),
+            forward: chosen.iter().filter_map(|&i| self.forward.get(i as usize)).copied().collect(),
             differences: Arc::clone(&self.differences),
             free: self.free.clone(),
             limit: self.limit,
